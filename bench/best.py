@@ -1,0 +1,90 @@
+"""`best.npz`: the best trial's weights and test predictions, with all that is needed to use them again."""
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.data import Preprocessing
+from bench.record import RecordError, write_file
+from bench.trial import Trial
+
+NAME = "best.npz"
+_WEIGHTS = "weights/"
+
+
+@dataclass(frozen=True)
+class Best:
+    """A trained trial.
+
+    Attributes:
+        trial: its settings.
+        classes: names, in the order of the logits.
+        preprocessing: of a picture, before it goes in.
+        weights: path → array, parameters and batch statistics (`bench.lanes.by_path`).
+        test_predictions: (test examples,) int32, in the order of the test split.
+        metrics: at its end.
+    """
+
+    trial: Trial
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+    weights: Mapping[str, np.ndarray]
+    test_predictions: np.ndarray
+    metrics: Mapping[str, Any]
+
+    def write(self, workdir: Path) -> None:
+        """Replaces the run directory's best trial.
+
+        Raises:
+            RecordError: the disk refuses.
+        """
+        about = {
+            **self.trial.to_json(),
+            "classes": self.classes,
+            "preprocessing": self.preprocessing.to_json(),
+            "metrics": dict(self.metrics),
+        }
+        arrays = {_WEIGHTS + path: array for path, array in self.weights.items()}
+        content = io.BytesIO()
+        np.savez(
+            content,
+            allow_pickle=False,
+            about=np.array(json.dumps(about)),
+            test_predictions=self.test_predictions,
+            **arrays,
+        )
+        write_file(workdir / NAME, content.getvalue())
+
+    @classmethod
+    def read(cls, workdir: Path) -> "Best":
+        """The best trial of a run directory.
+
+        Raises:
+            RecordError: there is none yet, or the file is damaged.
+        """
+        path = workdir / NAME
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                about = json.loads(str(arrays["about"]))
+                return cls(
+                    trial=Trial.from_json(about),
+                    classes=tuple(about["classes"]),
+                    preprocessing=Preprocessing.from_json(about["preprocessing"]),
+                    weights={
+                        name.removeprefix(_WEIGHTS): arrays[name]
+                        for name in arrays.files
+                        if name.startswith(_WEIGHTS)
+                    },
+                    test_predictions=arrays["test_predictions"],
+                    metrics=about["metrics"],
+                )
+        except FileNotFoundError as error:
+            raise RecordError(f"{workdir} holds no {NAME}: no trial has been completed there") from error
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise RecordError(f"{path} is damaged ({error}); train again") from error

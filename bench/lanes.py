@@ -1,0 +1,284 @@
+"""K trials side by side on the devices: three compiled functions over the lane axis.
+
+A lane is a slot of a program's leading axis. Which trial sits where is the host's affair (`bench.sweep`);
+here lanes are filled, trained and evaluated, each call one dispatch.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from bench.data import Dataset
+from bench.plan import ProgramPlan
+from bench.step import (
+    PADDING,
+    TEST,
+    TRAIN,
+    VALID,
+    Epoch,
+    Evaluation,
+    EvaluationSet,
+    Lane,
+    LaneProgram,
+    TrainingSet,
+    hyper_of,
+)
+from bench.trial import Trial
+
+TRAIN_SUBSET = 2048  # training examples in the dropout-free pass
+
+
+class DeviceData:
+    """A data set on the devices, whole on each: pixels stay uint8 and are standardised as they are used.
+
+    Args:
+        dataset: from `bench.data.load`.
+        mesh: see `lane_mesh`.
+    """
+
+    def __init__(self, dataset: Dataset, mesh: Mesh):
+        self.dataset, self.mesh = dataset, mesh
+        self.shared = NamedSharding(mesh, PartitionSpec())
+        train, look = dataset.train, dataset.preprocessing
+        self.training = jax.device_put(
+            TrainingSet(train.images, train.labels, np.asarray(look.mean), np.asarray(look.std)),
+            self.shared,
+        )
+        some = np.random.Generator(np.random.PCG64(0)).permutation(len(train))[:TRAIN_SUBSET]
+        parts = (
+            (train.images[some], train.labels[some], TRAIN),
+            (dataset.valid.images, dataset.valid.labels, VALID),
+            (dataset.test.images, dataset.test.labels, TEST),
+        )
+        self.counts = np.array([len(labels) for _, labels, _ in parts])
+        self._evaluated = EvaluationSet(
+            np.concatenate([images for images, _, _ in parts]),
+            np.concatenate([labels for _, labels, _ in parts]),
+            np.repeat(np.array([TRAIN, VALID, TEST], np.int32), self.counts),
+        )
+        self._batched: dict[int, EvaluationSet] = {}
+
+    def evaluation(self, batch: int) -> EvaluationSet:
+        """The evaluation set cut into batches: its arrays are (⌈M / batch⌉, batch, …), the last padded."""
+        if batch not in self._batched:
+            rows = -len(self._evaluated.labels) % batch
+
+            def cut(array: np.ndarray, fill: int) -> np.ndarray:
+                padding = np.full((rows, *array.shape[1:]), fill, array.dtype)
+                return np.concatenate([array, padding]).reshape(-1, batch, *array.shape[1:])
+
+            cut_set = EvaluationSet(*map(cut, self._evaluated, (0, 0, PADDING)))
+            self._batched[batch] = jax.device_put(cut_set, self.shared)
+        return self._batched[batch]
+
+    def of_segment(self, array: np.ndarray, segment: int) -> np.ndarray:
+        """The part of an evaluation's (M, …) output that belongs to TRAIN, VALID or TEST."""
+        start = int(self.counts[:segment].sum())
+        return array[start : start + int(self.counts[segment])]
+
+
+def lane_mesh(devices: Sequence[jax.Device]) -> Mesh:
+    """A mesh of one axis, `lanes`, over these devices."""
+    auto = (jax.sharding.AxisType.Auto,)
+    return jax.make_mesh((len(devices),), ("lanes",), axis_types=auto, devices=devices)
+
+
+def over_lanes(function: Callable, strategy: str) -> Callable:
+    """`function(lane, data)` of one lane → the same of K lanes.
+
+    With "vmap" the lanes run side by side in wider operations; with "map" in turn, one after the other,
+    which keeps a lane's numbers in the cache and lets idle lanes cost nothing.
+    """
+    if strategy == "vmap":
+        return jax.vmap(function, in_axes=(0, None))
+    return lambda lanes, data: lax.map(lambda lane: function(lane, data), lanes)
+
+
+class Lanes:
+    """The compiled functions of one program and the state of its K lanes.
+
+    Args:
+        program: the plan.
+        data: on the devices of the mesh.
+        dtype: of parameters and arithmetic.
+        clock: seconds, monotonic.
+
+    Attributes:
+        compile_s: seconds that tracing and compiling took, after `compile`.
+        peak_bytes: of the training function, as XLA plans it; None where it does not say.
+    """
+
+    def __init__(
+        self,
+        program: ProgramPlan,
+        data: DeviceData,
+        dtype: Any = jnp.float32,
+        clock: Callable[[], float] = time.perf_counter,
+    ):
+        self.program, self.data, self.clock = program, data, clock
+        self.lane = LaneProgram(program, data.dataset.image_shape, len(data.dataset.train), dtype)
+        self.steps_per_epoch = self.lane.steps_per_epoch
+        self.sharding = NamedSharding(data.mesh, PartitionSpec("lanes"))
+        self.compile_s = 0.0
+        self.peak_bytes: int | None = None
+        self._state: Any = None
+        self._evaluation = data.evaluation(program.evaluation_batch)
+        self._dtype = jnp.dtype(dtype)
+
+    def compile(self, trial: Trial) -> None:
+        """Compiles everything that the sweep will run; afterwards nothing is traced again.
+
+        Args:
+            trial: any of the program's, for shapes.
+        """
+        start = self.clock()
+        lane, program = self.lane, self.program
+        fresh = self._fresh(trial)
+        shapes = jax.eval_shape(lane.fresh, *fresh)
+        self._state = jax.tree.map(
+            lambda leaf: jax.device_put(
+                np.zeros((program.lanes, *leaf.shape), leaf.dtype), self.sharding
+            ),
+            shapes,
+        )
+
+        def fill(state: Lane, slot: jax.Array, fresh: tuple) -> Lane:
+            return jax.tree.map(
+                lambda all_lanes, one: all_lanes.at[slot].set(one), state, lane.fresh(*fresh)
+            )
+
+        def train(state: tuple, shared: tuple) -> Lane:
+            old, active, epoch = state
+            return lax.cond(active, lambda: lane.train(old, epoch, *shared), lambda: old)
+
+        def evaluate(state: tuple, shared: tuple) -> Evaluation:
+            return lane.evaluate(state[0], *shared)
+
+        flags = np.zeros(program.lanes, bool)
+        keys = np.zeros((program.lanes, 2), np.uint32)
+        epochs = Epoch(
+            rates=np.zeros((program.lanes, program.steps), self._dtype),
+            order=np.zeros((program.lanes, lane.examples), np.int32),
+            dropout_key=keys,
+            augment_key=keys,
+        )
+        place = jax.jit(fill, donate_argnums=0, out_shardings=self.sharding)
+        self._fill = place.lower(self._state, np.int32(0), fresh).compile()
+        shared = (np.int32(0), self.data.training)
+        self._train = self._compiled(train, (flags, epochs), shared, donate=True)
+        self._evaluate = self._compiled(evaluate, (), (self._evaluation, self.data.training))
+        self.peak_bytes = _peak_bytes(self._train)
+        self.compile_s = self.clock() - start
+
+    def _fresh(self, trial: Trial) -> tuple[Any, Any, dict[str, np.ndarray]]:
+        """A trial's start on the host: what `LaneProgram.fresh` takes."""
+        dataset = self.data.dataset
+        hyper = hyper_of(trial, self.program, dataset.train.labels, dataset.classes)
+        arrays = {name: np.asarray(value) for name, value in hyper.items()}
+        floats = {n: a.astype(self._dtype) for n, a in arrays.items() if a.dtype.kind == "f"}
+        return *self.lane.initial(trial), {**arrays, **floats}
+
+    def _compiled(
+        self, function: Callable, per_lane: tuple, shared: tuple, donate: bool = False
+    ) -> Callable:
+        """`function(lane's arrays, shared)` for K lanes, compiled; the state's buffers are reused if donated."""
+        lanes, whole = PartitionSpec("lanes"), PartitionSpec()
+        each = over_lanes(function, self.program.strategy)
+        placed = jax.shard_map(
+            lambda state, per_lane, shared: each((state, *per_lane), shared),
+            mesh=self.data.mesh,
+            in_specs=(lanes, lanes, whole),
+            out_specs=lanes,
+            check_vma=False,
+        )
+        jitted = jax.jit(placed, donate_argnums=(0,) if donate else ())
+
+        def described(tree: Any, spec: PartitionSpec) -> Any:
+            sharding = NamedSharding(self.data.mesh, spec)
+            return jax.tree.map(
+                lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding), tree
+            )
+
+        arguments = (self._state, lanes), (per_lane, lanes), (shared, whole)
+        return jitted.lower(*(described(tree, spec) for tree, spec in arguments)).compile()
+
+    def fill(self, slot: int, trial: Trial) -> None:
+        """Writes a fresh trial into a lane; the other lanes keep their state to the bit."""
+        self._state = self._fill(self._state, np.int32(slot), self._fresh(trial))
+
+    def train(self, active: np.ndarray, epochs: Epoch, first: int) -> float:
+        """S steps in every active lane, in one dispatch, waited for; returns its seconds.
+
+        Args:
+            active: (K,) bool.
+            epochs: of each lane's trial, arrays with a leading lane axis, on the host or the devices.
+            first: the first of these steps, counted in the epoch.
+        """
+        start = self.clock()
+        epochs = epochs._replace(rates=epochs.rates.astype(self._dtype))
+        self._state = self._train(
+            self._state, (active, epochs), (np.int32(first), self.data.training)
+        )
+        jax.block_until_ready(self._state)
+        return self.clock() - start
+
+    def evaluate(self) -> tuple[Mapping[str, np.ndarray], float]:
+        """Every lane's metrics, and the seconds they took.
+
+        Returns:
+            Arrays of (K,), NaN where a segment is empty: `running_loss` and `running_accuracy` (means over
+            the epoch as it was trained), `train_…`, `valid_…` and `test_…` `loss` and `accuracy` (of the
+            weights as they are now), `collapsed`; and the seconds.
+        """
+        start = self.clock()
+        self._last = self._evaluate(self._state, (), (self._evaluation, self.data.training))
+        loss, correct, collapsed = jax.device_get(
+            (self._last.loss, self._last.correct, self._last.collapsed)
+        )
+        sums = (self._state.loss, self._state.weight, self._state.correct, self._state.seen)
+        run_loss, weight, run_correct, seen = jax.device_get(sums)
+        seconds = self.clock() - start
+        with np.errstate(divide="ignore", invalid="ignore"):
+            metrics = {"running_loss": run_loss / weight, "running_accuracy": run_correct / seen}
+            for segment, name in ((TRAIN, "train"), (VALID, "valid"), (TEST, "test")):
+                metrics[f"{name}_loss"] = loss[:, segment] / self.data.counts[segment]
+                metrics[f"{name}_accuracy"] = correct[:, segment] / self.data.counts[segment]
+        return {**metrics, "collapsed": collapsed}, seconds
+
+    def test_predictions(self, lane: int) -> np.ndarray:
+        """(test examples,) int32: the classes that a lane chose at the last evaluation."""
+        return self.data.of_segment(np.asarray(self._last.predictions[lane]), TEST)
+
+    def weights(self, lane: int) -> dict[str, np.ndarray]:
+        """A lane's parameters and batch statistics on the host, by path (`layers/0/kernel`)."""
+        state = (self._state.params, self._state.stats)
+        return {path: np.asarray(leaf[lane]) for path, leaf in by_path(state).items()}
+
+
+def by_path(state: Any) -> dict[str, Any]:
+    """The arrays of one or several NNX states, by their paths' names joined with a slash."""
+    leaves = jax.tree_util.tree_flatten_with_path(state, is_leaf=lambda x: isinstance(x, jax.Array))[0]
+    return {_path(path): leaf for path, leaf in leaves}
+
+
+def _path(path: tuple) -> str:
+    keys = [getattr(key, "key", getattr(key, "name", None)) for key in path]
+    return "/".join(str(key) for key in keys if key is not None and key != "value")
+
+
+def _peak_bytes(compiled: Any) -> int | None:
+    analysis = compiled.memory_analysis()
+    if analysis is None:
+        return None
+    return int(
+        analysis.temp_size_in_bytes
+        + analysis.argument_size_in_bytes
+        + analysis.output_size_in_bytes
+        - analysis.alias_size_in_bytes
+    )

@@ -1,0 +1,32 @@
+"""Rewrites a run directory's views from its journal, and prints the tables."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from bench.errors import ConvoyError
+from bench.record import Results
+from bench.report import final, write_views
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit code: 0, or 2 where RUN cannot be read or written."""
+    parser = argparse.ArgumentParser(prog="python -m bench.report", description=__doc__)
+    parser.add_argument("run", metavar="RUN", type=Path, help="a run directory")
+    parser.add_argument("--top", type=int, default=10, help="trials to list (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    try:
+        results = Results.read(options.run)
+        write_views(options.run, results)
+    except ConvoyError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    final(Console(), results, options.top)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

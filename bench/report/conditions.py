@@ -1,0 +1,66 @@
+"""Under what conditions a sweep ran, and how its timings were taken."""
+
+from typing import Any
+
+from bench.record import Results
+from bench.report import stats, units
+from bench.report.table import FACTS, Table
+
+_HOW_TIMED = (
+    "A clock stops when the device is done. The first dispatch of a program in each process is its "
+    "warm-up: no rate is taken from it. Compiling, training and evaluating are timed apart."
+)
+_HOW_COUNTED = (
+    "Examples per second and FLOP/s count real examples, not padding. FLOPs are those of conv and "
+    "dense layers; a training step takes three times its forward pass."
+)
+
+
+def conditions(results: Results) -> Table:
+    """Hardware, versions, precision and data; how the timings were taken."""
+    run = stats.newest_run(results)
+    rows = (
+        ("started", _known(run.get("time"))),
+        *_hardware(run.get("hardware", {})),
+        *_software(run.get("software", {})),
+        *_data(run.get("data", {})),
+        ("how timed", _HOW_TIMED),
+        ("how counted", _HOW_COUNTED),
+    )
+    return Table("Conditions", FACTS, rows)
+
+
+def _hardware(hardware: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    cores, memory = units.count(hardware.get("cores")), units.size(hardware.get("memory_bytes"))
+    kind, platform = (_known(hardware.get(name)) for name in ("device_kind", "platform"))
+    return (
+        ("CPU", f"{_known(hardware.get('cpu'))}; cores: {cores}; memory: {memory}"),
+        ("devices", f"{units.count(hardware.get('devices'))} × {kind} (platform: {platform})"),
+    )
+
+
+def _software(software: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    packages = {"python": "Python", "jax": "JAX", "flax": "Flax", "optax": "Optax"}
+    versions = [f"{title} {_known(software.get(name))}" for name, title in packages.items()]
+    flags = "none" if software.get("xla_flags") == "" else _known(software.get("xla_flags"))
+    matmul = _known(software.get("matmul_precision"))
+    return (
+        ("versions", ", ".join(versions)),
+        ("git commit", _known(software.get("git_commit"))),
+        ("XLA flags", flags),
+        ("precision", f"{_known(software.get('precision'))}; matmul precision: {matmul}"),
+    )
+
+
+def _data(data: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    splits = {"train": "training", "valid": "validation", "test": "test"}
+    counts = [f"{units.count(data.get(name))} {title}" for name, title in splits.items()]
+    return (
+        ("data set", f"{_known(data.get('name'))}, fingerprint {_known(data.get('fingerprint'))}"),
+        ("examples", f"{', '.join(counts)}; classes: {units.count(data.get('classes'))}"),
+        ("data licence", _known(data.get("licence"))),
+    )
+
+
+def _known(value: Any) -> str:
+    return units.UNKNOWN if value is None or value == "" else str(value)

@@ -1,0 +1,122 @@
+"""The live view of a sweep: calm lines on a terminal, plain ones in a log, tables at the end."""
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table as Grid
+from rich.text import Text
+
+from bench.record import Results
+from bench.report.conditions import conditions
+from bench.report.facts import Facts
+from bench.report.leaderboard import leaderboard
+from bench.report.table import to_rich
+from bench.report.tables import programs, timing, totals
+
+_REDRAW_S = 0.25
+_MOST_PROGRAMS = 20
+
+
+class Progress:
+    """Shows how a sweep goes on, as a context manager around its loop.
+
+    Args:
+        console: where. On a terminal three lines are redrawn in place; elsewhere plain lines follow
+            each other.
+        planned: trials known at the start.
+        clock: seconds; injected by tests.
+        every_s: seconds between two plain lines.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        planned: int,
+        clock: Callable[[], float] = time.monotonic,
+        every_s: float = 5.0,
+    ):
+        terminal = console.is_terminal and not console.is_dumb_terminal
+        self._console = console
+        self._clock = clock
+        self._pause = _REDRAW_S if terminal else every_s
+        self._next = clock()
+        self._facts = Facts(planned, start=clock())
+        # No thread of its own: the view changes when the loop says so.
+        self._live = Live(console=console, auto_refresh=False) if terminal else None
+        self._open = ExitStack()
+        self._newest: tuple[Results, int, float, float] | None = None
+
+    def __enter__(self) -> Self:
+        if self._live:
+            self._open.enter_context(self._live)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._newest:
+            self._draw(*self._newest)
+        self._open.close()
+
+    def message(self, text: str) -> None:
+        """Says something once, above the live lines."""
+        self._console.print(Text(text), soft_wrap=True)
+
+    def refresh(
+        self, results: Results, busy: int, done_epochs: float = 0, planned_epochs: float = 0
+    ) -> None:
+        """Takes note of a dispatch that ended; draws when it is time to, and costs nothing else.
+
+        Args:
+            results: all so far.
+            busy: lanes that train.
+            done_epochs: over all trials, those of trials that ended early counted as planned.
+            planned_epochs: of all trials known; 0 counts trials instead.
+        """
+        self._newest = (results, busy, done_epochs, planned_epochs)
+        if self._clock() >= self._next:
+            self._draw(*self._newest)
+
+    def _draw(self, results: Results, busy: int, done: float, planned: float) -> None:
+        self._newest = None
+        now = self._clock()
+        self._next = now + self._pause
+        self._facts.update(results, busy, done, planned, now)
+        if self._live:
+            self._live.update(_lines(self._facts), refresh=True)
+        else:
+            self.message(_line(self._facts))
+
+
+def _line(facts: Facts) -> str:
+    best = f"best: {facts.best}" if facts.best else "best: unknown"
+    return f"{facts.share:4.0%}  {facts.work()}; {facts.times()}; {best}"
+
+
+def _lines(facts: Facts) -> Group:
+    """Never wrapped: a narrow terminal cuts the lines instead."""
+    bar = Grid.grid(padding=(0, 2, 0, 0))
+    for _ in range(3):
+        bar.add_column(no_wrap=True, overflow="ellipsis")
+    share = ProgressBar(
+        total=1.0, completed=facts.share, width=24, complete_style="cyan", finished_style="green"
+    )
+    bar.add_row(share, f"{facts.share:.0%}", facts.work())
+    rest = (facts.times(), f"Best so far: {facts.best or 'unknown'}")
+    return Group(bar, *(Text(text, no_wrap=True, overflow="ellipsis") for text in rest))
+
+
+def final(console: Console, results: Results, top: int = 10) -> None:
+    """Prints the best trials, speed, totals and conditions."""
+    tables = (
+        leaderboard(results, top),
+        timing(results).head(_MOST_PROGRAMS),
+        programs(results).head(_MOST_PROGRAMS),
+        totals(results),
+        conditions(results),
+    )
+    for table in tables:
+        console.print(to_rich(table, console.width))

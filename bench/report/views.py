@@ -1,0 +1,106 @@
+"""The run directory's views: each made whole from the journal, so that any can be deleted."""
+
+import csv
+import io
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bench.record import METRICS, SCHEMA, Results, TrialRecord, write_file
+from bench.report import stats
+from bench.report.markdown import report
+from bench.report.speed import Timing, timings
+
+_AFTER = ("params", "epochs_done", *METRICS, "test_examples", "collapsed", "program", "seconds")
+_CURVES = pa.schema(
+    [("trial", pa.string()), ("epoch", pa.int64()), ("step", pa.int64())]
+    + [(name, pa.float64()) for name in METRICS]
+)
+
+
+def write_views(workdir: Path, results: Results) -> None:
+    """Writes `trials.csv`, `curves.parquet`, `run.json` and `report.md`.
+
+    Raises:
+        RecordError: see `record.write_file`; each file is its old or its new self.
+    """
+    write_file(workdir / "trials.csv", trials_csv(results))
+    write_file(workdir / "curves.parquet", curves_parquet(results))
+    write_file(workdir / "run.json", run_json(results))
+    write_file(workdir / "report.md", report(results).encode())
+
+
+def trials_csv(results: Results) -> bytes:
+    """A row per trial, in the order they began; empty cells are unknown or inactive.
+
+    `epochs` is the hyperparameter, `epochs_done` how many the trial trained for. Ids are text even
+    where all their digits are decimal: `pandas.read_csv(…, dtype={"trial": str, "program": str})`.
+    """
+    records = results.trials.values()
+    names = sorted({name for record in records for name in record.trial.settings})
+    examples = stats.newest_run(results).get("data", {}).get("test")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("trial", "status", *names, *_AFTER))
+    for record in records:
+        settings = (_cell(record.trial.settings.get(name)) for name in names)
+        writer.writerow((record.trial.id, record.status, *settings, *_after(record, examples)))
+    return text.getvalue().encode()
+
+
+def _after(record: TrialRecord, examples: int | None) -> tuple[Any, ...]:
+    metrics = [_cell(record.metrics.get(name)) for name in METRICS]
+    tested = examples if record.metrics.get("test_accuracy") is not None else None
+    rest = (tested, record.collapsed, record.program, record.seconds)
+    return (record.parameters, record.epochs, *metrics, *map(_cell, rest))
+
+
+def _cell(value: Any) -> Any:
+    """`value` as text that reads back as itself; what is not finite is unknown."""
+    if isinstance(value, float):
+        return repr(value) if math.isfinite(value) else ""
+    return json.dumps(value) if isinstance(value, tuple | list) else value
+
+
+def curves_parquet(results: Results) -> bytes:
+    """A row per trial and epoch, in the order they were recorded; nulls are unknown."""
+    columns = {name: [_finite(row[name]) for row in results.curves] for name in _CURVES.names}
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns, schema=_CURVES), buffer)
+    return buffer.getvalue()
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def run_json(results: Results) -> bytes:
+    """What the sweep ran on, with, and how fast; null is unknown."""
+    run = stats.newest_run(results)
+    best = stats.best(results)
+    content = {
+        "schema": SCHEMA,
+        **{name: run.get(name) for name in ("time", "hardware", "software", "data")},
+        "axes": run.get("axes"),
+        "planned": run.get("planned"),
+        "best": best and best.trial.id,
+        "rank_by": results.rank_by,
+        "programs": [_program(timing, results) for timing in timings(results)],
+        "totals": asdict(stats.totals(results)),
+    }
+    return (json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _program(timing: Timing, results: Results) -> dict[str, Any]:
+    fields = asdict(timing)
+    # Which conv and pool lowerings it uses, once a plan chooses among them.
+    return {
+        "id": fields.pop("program"),
+        **fields,
+        "lowerings": results.programs[timing.program].plan.get("lowerings"),
+    }

@@ -1,0 +1,181 @@
+"""The loop that trains a sweep. Read it from top to bottom: this is the product.
+
+    sampler ─► trials ─► programs' lanes: fill · train · evaluate ─► journal ─► report
+       ▲                                                 │
+       └──────────────────── metrics ────────────────────┘
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from bench import layers as architecture
+from bench.best import Best
+from bench.data import Dataset
+from bench.program import Program, Seat
+from bench.record import Journal, Results
+from bench.report import Progress
+from bench.search import Sampler
+from bench.trial import Trial
+
+
+class Sweep:
+    """Trains every trial that a sampler hands out.
+
+    Args:
+        sampler: who hands out trials.
+        programs: what runs them; compiled here.
+        program_of: a trial → the id of its program.
+        dataset: what they train on.
+        workdir: the run directory, with its journal.
+        journal: where everything is recorded first.
+        results: what the journal holds so far; trials completed there are not trained again.
+        progress: the live view.
+        limit_s: wall-clock limit in seconds, ∞ for none.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        programs: Sequence[Program],
+        program_of: Callable[[Trial], str],
+        dataset: Dataset,
+        workdir: Path,
+        journal: Journal,
+        results: Results,
+        progress: Progress,
+        limit_s: float = math.inf,
+        clock: Callable[[], float] = time.perf_counter,
+    ):
+        self.sampler, self.program_of = sampler, program_of
+        self.programs = {program.plan.id: program for program in programs}
+        self.dataset, self.workdir = dataset, workdir
+        self.journal, self.results = journal, results
+        self.progress, self.limit_s, self.clock = progress, limit_s, clock
+        self.done = frozenset(results.trials)  # trained by an earlier process
+        self._planned_epochs = sum(trial["epochs"] for trial in sampler.known)
+        self._done_epochs = sum(record.epochs for record in results.trials.values())
+        self._warm: set[str] = set()
+
+    def run(self) -> str:
+        """Trains until no trial is left or time is up; returns which: "completed" or "time limit"."""
+        start = self.clock()
+        self.compile()
+        while self.fill():
+            for program in self.programs.values():
+                if program.seated:
+                    self.train(program)
+            if self.clock() - start > self.limit_s:
+                self.pause()
+                return "time limit"
+        return "completed"
+
+    def compile(self) -> None:
+        """Compiles every program that has something to train, as many at a time as there are cores."""
+        self._ask()
+        needed = [program for program in self.programs.values() if program.waiting]
+
+        def compiled(program: Program) -> Program:
+            program.lanes.compile(program.waiting[0])
+            return program
+
+        with ThreadPoolExecutor() as pool:
+            for number, program in enumerate(pool.map(compiled, needed), 1):
+                self.record(
+                    {
+                        "event": "program",
+                        "plan": program.plan.to_json(),
+                        "compile_s": program.lanes.compile_s,
+                        "peak_bytes": program.lanes.peak_bytes,
+                    }
+                )
+                self.progress.message(f"compiled {number} of {len(needed)} programs")
+
+    def fill(self) -> bool:
+        """Seats waiting trials in free lanes; False once nothing waits and nothing is at work."""
+        self._ask()
+        for program in self.programs.values():
+            if program.between_epochs:
+                self.record(*(self._started(program, seat) for seat in program.fill()))
+        return any(program.seated for program in self.programs.values())
+
+    def _ask(self) -> None:
+        """Asks for trials until every program's free lanes are spoken for, or the sampler has none."""
+        while any(program.has_room for program in self.programs.values()):
+            trial = self.sampler.ask()
+            if trial is None:
+                return
+            if trial.id not in self.done:
+                self.programs[self.program_of(trial)].waiting.append(trial)
+
+    def _started(self, program: Program, seat: Seat) -> dict[str, Any]:
+        layers = seat.trial.layers(self.dataset.classes)
+        parameters = architecture.parameters(layers, self.dataset.image_shape)
+        about = {"program": program.plan.id, "parameters": parameters}
+        return {"event": "trial", **seat.trial.to_json(), **about}
+
+    def train(self, program: Program) -> None:
+        """One dispatch of one program, and what an epoch's end brings with it."""
+        event = program.train()
+        # The first dispatch of a program pays for loading it: no rate is taken from it.
+        self.record({**event, "warmup": program.plan.id not in self._warm})
+        self._warm.add(program.plan.id)
+        if program.between_epochs:
+            self.evaluate(program)
+        busy = sum(len(p.seated) for p in self.programs.values())
+        self.progress.refresh(self.results, busy, self._done_epochs, self._planned_epochs)
+
+    def evaluate(self, program: Program) -> None:
+        """Measures every seat, records it, tells the sampler, and frees the lanes of those that ended."""
+        rows, event = program.evaluate()
+        events: list[Mapping[str, Any]] = [event]
+        for seat, metrics in zip(program.seated, rows, strict=True):
+            self._done_epochs += 1
+            step = seat.epoch * program.lanes.steps_per_epoch
+            about = {"trial": seat.trial.id, "epoch": seat.epoch, "step": step}
+            events.append({"event": "epoch", **about, **metrics})
+            status = self._status(seat, metrics)
+            self.sampler.tell(seat.trial, metrics, ended=bool(status))
+            if status:
+                if status == "completed":
+                    self._keep_if_best(program, seat, metrics)
+                events.append(self._ended(seat, status))
+                program.leave(seat)
+        self.record(*events)
+
+    def _status(self, seat: Seat, metrics: Mapping[str, float]) -> str:
+        """How a trial ended with this epoch, "" if it goes on."""
+        if not all(math.isfinite(metrics[f"{part}_loss"]) for part in ("running", "train")):
+            self._planned_epochs -= seat.trial["epochs"] - seat.epoch
+            return "diverged"
+        return "completed" if seat.epoch == seat.trial["epochs"] else ""
+
+    def _ended(self, seat: Seat, status: str) -> dict[str, Any]:
+        return {"event": "end", "trial": seat.trial.id, "status": status, "seconds": seat.seconds}
+
+    def _keep_if_best(self, program: Program, seat: Seat, metrics: Mapping[str, float]) -> None:
+        """Writes `best.npz` before the journal says that this trial is done: a kill between loses nothing."""
+        if self.results.beats_best(metrics):
+            Best(
+                trial=seat.trial,
+                classes=self.dataset.class_names,
+                preprocessing=self.dataset.preprocessing,
+                weights=program.lanes.weights(seat.lane),
+                test_predictions=program.lanes.test_predictions(seat.lane),
+                metrics=metrics,
+            ).write(self.workdir)
+
+    def pause(self) -> None:
+        """Ends in order with trials unfinished: they are recorded as paused, as far as they came."""
+        for program in self.programs.values():
+            self.record(*(self._ended(seat, "paused") for seat in program.seated))
+
+    def record(self, *events: Mapping[str, Any]) -> None:
+        """Writes events to the journal, then takes them into the results."""
+        self.journal.append(*events)
+        for event in events:
+            self.results.add(event)

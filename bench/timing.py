@@ -1,0 +1,103 @@
+"""What a run is timed on: the machine and the software, as far as they tell. Unknown is None."""
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from bench.plan import Machine
+
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+def machine(devices: list[jax.Device]) -> Machine:
+    """What the planner needs to know of the devices."""
+    if devices[0].platform == "cpu":
+        memory = memory_bytes() // len(devices)
+    else:
+        stats = devices[0].memory_stats() or {}
+        memory = int(stats.get("bytes_limit", 8 * 2**30))
+    return Machine(devices[0].platform, len(devices), memory)
+
+
+def hardware(devices: list[jax.Device]) -> dict[str, Any]:
+    """The machine, for a report."""
+    return {
+        "cpu": _cpu(),
+        "cores": cores(),
+        "memory_bytes": memory_bytes(),
+        "platform": devices[0].platform,
+        "devices": len(devices),
+        "device_kind": devices[0].device_kind,
+        "machine": platform.machine(),
+        "system": platform.system(),
+    }
+
+
+def software(precision: str) -> dict[str, Any]:
+    """Versions and settings that can change a result or a time."""
+    return {
+        "python": platform.python_version(),
+        **{name: _version(name) for name in _PACKAGES},
+        "git_commit": _commit(),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "matmul_precision": jax.config.jax_default_matmul_precision or "default",
+        "precision": precision,
+    }
+
+
+def cores() -> int:
+    """Processors that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def memory_bytes() -> int:
+    """Memory that this process may use: the machine's, or its container's limit where that is lower."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            limits.append(int(Path(path).read_text()))
+        except (OSError, ValueError):  # no such file, or "max"
+            continue
+    return min(limits)
+
+
+def _cpu() -> str | None:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The commit of this checkout, with a + where files differ from it."""
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        described = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--abbrev=12"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return described.stdout.strip() or None

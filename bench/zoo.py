@@ -1,0 +1,179 @@
+"""The models that a config can name: functions from classes and hyperparameters to layers."""
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from bench.errors import ConfigError, nearest
+from bench.layers import (
+    ACTIVATIONS,
+    Activation,
+    AveragePool,
+    BatchNorm,
+    Check,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    Layers,
+    MaxPool,
+    fraction,
+    must_be,
+    one_of,
+    positive,
+    whole,
+)
+
+Model = Callable[..., Layers]
+
+MODELS: dict[str, Model] = {}
+
+_count = must_be("a whole number ≥ 0", lambda v: isinstance(v, int) and v >= 0)
+
+# How each hyperparameter is checked, whichever model has it, before a layer could complain of it
+# in words that are not the config's.
+CHECKS: dict[str, Check] = {
+    **dict.fromkeys(("classes", "features", "kernel", "pool", "units"), whole),
+    **dict.fromkeys(("filter_repeats", "dense_layers"), _count),
+    **dict.fromkeys(("filter_dropout", "dropout"), fraction),
+    "padding": one_of("SAME", "VALID"),
+    "pool_kind": one_of("max", "average"),
+    "taper": positive,
+    "activation": one_of(*ACTIVATIONS),
+    "batch_norm": one_of(False, True),
+}
+
+
+def model(function: Model) -> Model:
+    """Registers `function` in MODELS and checks what it is given (else ConfigError)."""
+
+    @functools.wraps(function)
+    def checked(classes: int, **settings: Any) -> Layers:
+        for name, value in {"classes": classes, **settings}.items():
+            if name in CHECKS:  # a model from elsewhere may have others, and checks them itself
+                CHECKS[name](name, value)
+        return function(classes, **settings)
+
+    MODELS[function.__name__] = checked
+    return checked
+
+
+def hyperparameters(model: str) -> dict[str, Any]:
+    """The model's hyperparameters with their defaults. ConfigError for an unknown model."""
+    if model not in MODELS:
+        raise ConfigError(f"unknown model {model!r}; {nearest(model, MODELS)}")
+    given = inspect.signature(MODELS[model]).parameters.values()
+    return {p.name: p.default for p in given if p.kind is p.KEYWORD_ONLY}
+
+
+def build(model: str, settings: Mapping[str, Any], classes: int) -> Layers:
+    """The model's layers. `settings` may hold more than its hyperparameters: they are left out.
+
+    Raises ConfigError for an unknown model or a hyperparameter that cannot be used.
+    """
+    own = {name: settings[name] for name in hyperparameters(model) if name in settings}
+    return MODELS[model](classes, **own)
+
+
+def _tapered(units: int, dense_layers: int, taper: float) -> Iterator[int]:
+    ratio = taper ** (1 / max(dense_layers, 1))
+    for _ in range(dense_layers):
+        yield units
+        # The power is inexact: 0.001 ** (1/3) is not 0.1. Without the millionth a product that
+        # should be whole could come out just below and lose a unit.
+        units = max(1, int(units * ratio + 1e-6))
+
+
+def _head(
+    classes: int,
+    *,
+    units: int,
+    dense_layers: int,
+    taper: float,
+    activation: str,
+    batch_norm: bool,
+    dropout: float,
+) -> Layers:
+    """From a flat input to the logits."""
+    norm = (BatchNorm(),) if batch_norm else ()
+    layers: Layers = ()
+    for width in _tapered(units, dense_layers, taper):
+        layers += (Dense(width), *norm, Activation(activation), Dropout(dropout))
+    return (*layers, Dense(classes))
+
+
+@model
+def stack(
+    classes: int,
+    *,
+    features: int = 16,
+    filter_repeats: int = 2,
+    kernel: int = 3,
+    padding: str = "SAME",
+    pool: int = 2,
+    pool_kind: str = "max",
+    units: int = 64,
+    dense_layers: int = 1,
+    taper: float = 1.0,
+    activation: str = "relu",
+    batch_norm: bool = False,
+    filter_dropout: float = 0.0,
+    dropout: float = 0.0,
+) -> Layers:
+    """Equal convolutions with pools between, then dense layers, each narrower than the last.
+
+    `filter_repeats` times conv (`features`, `kernel`×`kernel`, `padding`), batch norm if wanted,
+    activation and a pool of `pool`×`pool` (1: none) whose padding is VALID; dropout at
+    `filter_dropout`; then `dense_layers` times dense, activation and dropout; then the logits.
+    The first dense layer has `units`, each next one its predecessor's times
+    taper ** (1 / dense_layers), truncated, so one more would have about units · taper.
+    """
+    norm = (BatchNorm(),) if batch_norm else ()
+    pools = (MaxPool((pool, pool)) if pool_kind == "max" else AveragePool((pool, pool)),)
+    conv = Conv(features, (kernel, kernel), padding=padding)
+    block = (conv, *norm, Activation(activation), *(pools if pool > 1 else ()))
+    # A rate of 0 keeps its Dropout: the rate is data, so all rates then share one program.
+    return (
+        *(block * filter_repeats),
+        Flatten(),
+        Dropout(filter_dropout),
+        *_head(
+            classes,
+            units=units,
+            dense_layers=dense_layers,
+            taper=taper,
+            activation=activation,
+            batch_norm=False,
+            dropout=dropout,
+        ),
+    )
+
+
+@model
+def mlp(
+    classes: int,
+    *,
+    units: int = 64,
+    dense_layers: int = 1,
+    taper: float = 1.0,
+    activation: str = "relu",
+    batch_norm: bool = False,
+    dropout: float = 0.0,
+) -> Layers:
+    """`dense_layers` times dense, batch norm if wanted, activation and dropout; then the logits.
+
+    The widths are those of `stack`.
+    """
+    return (
+        Flatten(),
+        *_head(
+            classes,
+            units=units,
+            dense_layers=dense_layers,
+            taper=taper,
+            activation=activation,
+            batch_norm=batch_norm,
+            dropout=dropout,
+        ),
+    )

@@ -1,0 +1,49 @@
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from made_up_sweep import Event
+
+from bench.record import Results
+from bench.report.__main__ import main
+
+
+def test_it_rewrites_the_views_and_prints_the_tables(
+    read: Callable[[list[Event]], Results],
+    events: list[Event],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    read(events)
+    assert main([str(tmp_path), "--top", "5"]) == 0
+    assert "Best 5 of 48 trials" in capsys.readouterr().out
+    assert (tmp_path / "report.md").exists()
+
+
+def test_a_path_that_is_no_run_is_one_line_and_2(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bench.report", str(tmp_path / "none")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: cannot read ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_damaged_journal_is_one_line_and_2(
+    read: Callable[[list[Event]], Results],
+    events: list[Event],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    read(events)
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"digits", b"digitz"))
+    assert main([str(tmp_path)]) == 2
+    assert "line 1, is damaged" in capsys.readouterr().err
+
+
+def test_no_jax_is_imported() -> None:
+    code = "import sys, bench.report.__main__; sys.exit(bool({'jax', 'flax'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

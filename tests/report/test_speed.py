@@ -1,0 +1,98 @@
+from collections.abc import Callable
+
+import pytest
+from made_up_sweep import FINISH, RUN, Event, begin, end, program, train
+
+from bench.record import Results
+from bench.report import stats
+from bench.report.speed import Spread, timings
+from bench.trial import Trial
+
+Read = Callable[[list[Event]], Results]
+
+
+def test_a_program_by_hand_without_its_warmup(read: Read) -> None:
+    # 10 steps of 16 lanes in 0.2, 0.3, 0.4 s: 20, 30, 40 ms a step.
+    dispatches = [train("p", 99.0, warmup=True)] + [train("p", s) for s in (0.4, 0.2, 0.3)]
+    [timing] = timings(read([RUN, program("p", "ab"), *dispatches]))
+    assert timing.ms_per_step.median == pytest.approx(30)
+    assert timing.ms_per_step.p5 == pytest.approx(21)
+    assert timing.ms_per_step.p95 == pytest.approx(39)
+    assert timing.ms_per_step.n == 3
+    assert timing.ms_per_step_per_trial == pytest.approx(30 / 16)
+    assert timing.examples_per_s == pytest.approx(3 * 9000 / 0.9)
+    assert timing.gflops_per_s == pytest.approx(30_000 * 3 * 1e6 / 1e9)
+    assert timing.padding_waste == pytest.approx(0.1)
+    assert (timing.trials, timing.lanes, timing.compile_s) == (2, 16, 1.5)
+
+
+def test_idle_lanes_share_no_step(read: Read) -> None:
+    [timing] = timings(read([program("p"), train("p", 0.2, lanes=4)]))
+    assert timing.ms_per_step_per_trial == pytest.approx(20 / 4)
+
+
+def test_what_only_a_warmup_has_run_of_has_no_speed(read: Read) -> None:
+    [timing] = timings(read([RUN, program("p"), train("p", 99.0, warmup=True)]))
+    assert timing.ms_per_step == Spread(None, None, None, 0)
+    assert timing.ms_per_step_per_trial is None
+    assert timing.examples_per_s is None
+    assert timing.gflops_per_s is None
+    assert timing.padding_waste == pytest.approx(0.1)
+    assert timing.peak_bytes is None
+    assert timing.peak_fraction is None
+
+
+def test_trials_that_came_after_the_plan_count(read: Read) -> None:
+    trials = [Trial.create({"seed": seed}, {}) for seed in range(3)]
+    began = [begin(trial, "p") for trial in trials]
+    [timing] = timings(read([program("p", [trials[0].id]), *began]))
+    assert timing.trials == 3
+
+
+def test_totals_by_hand(read: Read, events: list[Event]) -> None:
+    totals = stats.totals(read([*events, FINISH]))
+    assert totals.statuses == {"completed": 45, "diverged": 1, "pruned": 1, "running": 1}
+    assert totals.train_s == pytest.approx(3 * (9 + 0.25 + 0.35 + 0.45))
+    assert totals.compile_s == pytest.approx(4.5)
+    assert totals.eval_s == pytest.approx(6)
+    assert totals.trials_per_hour == pytest.approx(45 / 0.1)
+    assert (totals.wall_s, totals.data_s, totals.reason) == (360.0, 0.25, "completed")
+
+
+def test_totals_of_a_sweep_that_runs_are_unknown_not_zero(read: Read, events: list[Event]) -> None:
+    totals = stats.totals(read(events))
+    assert totals.wall_s is totals.data_s is totals.reason is totals.trials_per_hour is None
+
+
+def test_a_resumed_sweep_claims_no_trials_per_hour(read: Read, events: list[Event]) -> None:
+    totals = stats.totals(read([*events, RUN, FINISH]))
+    assert totals.processes == 2
+    assert totals.wall_s == 360.0
+    assert totals.trials_per_hour is None
+
+
+@pytest.mark.parametrize(
+    ("right", "n", "low", "high"),
+    # Newcombe 1998, method 3 (81 of 263, 15 of 148, 0 of 20, 1 of 29).
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_against_published_intervals(right: int, n: int, low: float, high: float) -> None:
+    assert stats.wilson(right / n, n) == pytest.approx((low, high), abs=6e-5)
+
+
+def test_wilson_stays_inside_at_the_ends() -> None:
+    for n in range(1, 300):
+        assert 1 - 1e-12 < stats.wilson(1.0, n)[1] <= 1
+        assert 0 <= stats.wilson(0.0, n)[0] < 1e-12
+
+
+def test_a_diverged_trial_is_never_best(read: Read) -> None:
+    trial = Trial.create({}, {})
+    results = read([RUN, program("p"), begin(trial, "p"), end(trial, "diverged")])
+    assert stats.best(results) is None
+    assert stats.best(Results()) is None

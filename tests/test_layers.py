@@ -1,0 +1,406 @@
+from collections.abc import Iterator
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import pytest
+from flax import nnx
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.errors import ConfigError, ShapeError
+from bench.layers import (
+    ACTIVATIONS,
+    Activation,
+    AveragePool,
+    BatchNorm,
+    Branch,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalPool,
+    Layer,
+    Layers,
+    MaxPool,
+    Residual,
+    flops,
+    output_shape,
+    parameters,
+    skeleton,
+    state,
+    values,
+)
+from bench.summary import check, summary, table
+
+# By hand: layer, input, output, trained, kept, FLOPs.
+BY_HAND = [
+    (Conv(4), (5, 6, 2), (5, 6, 4), 76, 0, 2 * 9 * 2 * 5 * 6 * 4),
+    (Conv(4, padding="VALID"), (5, 6, 2), (3, 4, 4), 76, 0, 2 * 9 * 2 * 3 * 4 * 4),
+    (Conv(4, bias=False), (5, 6, 2), (5, 6, 4), 72, 0, 4320),
+    (Conv(3, (1, 2), 2), (5, 6, 1), (3, 3, 3), 9, 0, 2 * 2 * 27),
+    (Conv(3, 2, (2, 1), "VALID"), (5, 6, 1), (2, 5, 3), 15, 0, 2 * 4 * 30),
+    (Conv(1, 5), (2, 2, 1), (2, 2, 1), 26, 0, 200),
+    (MaxPool(), (5, 6, 2), (2, 3, 2), 0, 0, 0),
+    (MaxPool(2, padding="SAME"), (5, 6, 2), (3, 3, 2), 0, 0, 0),
+    (AveragePool(3, 1), (5, 6, 2), (3, 4, 2), 0, 0, 0),
+    (AveragePool((1, 6)), (5, 6, 2), (5, 1, 2), 0, 0, 0),
+    (Dense(7), (3,), (7,), 28, 0, 42),
+    (Dense(7, bias=False), (3,), (7,), 21, 0, 42),
+    (Activation("gelu"), (5, 6, 2), (5, 6, 2), 0, 0, 0),
+    (BatchNorm(), (5, 6, 2), (5, 6, 2), 4, 4, 0),
+    (BatchNorm(), (3,), (3,), 6, 6, 0),
+    (Dropout(0.5), (3,), (3,), 0, 0, 0),
+    (Flatten(), (5, 6, 2), (60,), 0, 0, 0),
+    (Flatten(), (3,), (3,), 0, 0, 0),
+    (GlobalPool(), (5, 6, 2), (2,), 0, 0, 0),
+    (GlobalPool("max"), (5, 6, 2), (2,), 0, 0, 0),
+    # 1×1: 2·3 + 3 and 2·2·3·30; 3×3: 2·9·4 + 4 and 2·9·2·4·30, batch norm 8 and 8.
+    (Branch(((Conv(3, 1),), (Conv(4), BatchNorm()), ())), (5, 6, 2), (5, 6, 9), 93, 8, 4680),
+    (Residual((Conv(2), Dropout(0.1))), (5, 6, 2), (5, 6, 2), 38, 0, 2160),
+    (Residual((Conv(3),), (Conv(3, 1),)), (5, 6, 2), (5, 6, 3), 57 + 9, 0, 3240 + 360),
+    (Residual((Dense(3),)), (3,), (3,), 12, 0, 18),
+]
+
+
+@pytest.mark.parametrize(("layer", "shape", "out", "trained", "kept", "forward"), BY_HAND, ids=str)
+def test_counts_by_hand(layer, shape, out, trained, kept, forward):
+    assert layer.output_shape(shape) == out
+    counts = layer.parameters(shape), layer.state(shape), layer.flops(shape)
+    assert counts == (trained, kept, forward)
+
+
+def test_whole_architecture():
+    net = (Conv(2, padding="VALID"), BatchNorm(), MaxPool(), Flatten(), Dense(3))
+    assert output_shape(net, (6, 6, 1)) == (3,)
+    assert parameters(net, (6, 6, 1)) == 20 + 4 + (2 * 2 * 2 + 1) * 3
+    assert state(net, (6, 6, 1)) == 4
+    assert flops(net, (6, 6, 1)) == 2 * 9 * 4 * 4 * 2 + 2 * 8 * 3
+    assert output_shape((), (6, 6, 1)) == (6, 6, 1)
+
+
+def test_equal_by_content_and_hashable():
+    one = (Conv(4, 3), MaxPool(2), Branch(((Dropout(0.5),), ())), Residual((Conv(1),)))
+    two = (Conv(4, (3, 3)), MaxPool((2, 2), 2), Branch(((Dropout(0.5),), ())), Residual((Conv(1),)))
+    assert one == two
+    assert {one: "program"}[two] == "program"
+    assert MaxPool() != AveragePool()
+    assert Conv(4) != Conv(4, bias=False)
+    with pytest.raises(AttributeError):
+        one[0].features = 5
+
+
+# Drawn architectures, against Flax.
+
+SIZE = st.integers(1, 4)
+PAIR = st.one_of(SIZE, st.tuples(SIZE, SIZE))
+PADDING = st.sampled_from(["SAME", "VALID"])
+SIMPLE = st.one_of(
+    st.builds(Activation, st.sampled_from(ACTIVATIONS)),
+    st.builds(BatchNorm),
+    st.builds(Dropout, st.floats(0, 0.9)),
+)
+SLIDING = st.one_of(
+    st.builds(Conv, SIZE, PAIR, PAIR, PADDING, st.booleans()),
+    st.builds(MaxPool, PAIR, st.none() | PAIR, PADDING),
+    st.builds(AveragePool, PAIR, st.none() | PAIR, PADDING),
+)
+KEEPING = st.one_of(SIMPLE, st.builds(Conv, SIZE, PAIR))  # these keep height and width
+SIDE = st.lists(KEEPING, max_size=2).map(tuple)
+
+
+@st.composite
+def residuals(draw) -> Residual:
+    """Two sides that agree, whatever comes in: both end in the same number of channels."""
+    end = (Conv(draw(SIZE), 1),)
+    return Residual(draw(SIDE) + end, draw(SIDE) + end)
+
+
+NESTED = st.one_of(
+    st.builds(Branch, st.lists(SIDE, min_size=1, max_size=3).map(tuple)),
+    residuals(),
+    st.builds(Residual, st.lists(SIMPLE, max_size=2).map(tuple)),
+)
+BODY = st.lists(st.one_of(SIMPLE, SLIDING, NESTED), max_size=4).map(tuple)
+HEAD = st.one_of(
+    st.just(()),
+    st.builds(
+        lambda flat, units, bias: (flat, Dense(units, bias)),
+        st.sampled_from([Flatten(), GlobalPool("average"), GlobalPool("max")]),
+        SIZE,
+        st.booleans(),
+    ),
+)
+NETS = st.builds(lambda body, head: body + head, BODY, HEAD)
+IMAGES = st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 3))
+DRAWN = settings(deadline=None, max_examples=40, database=None)
+
+
+class Reference:
+    """The same layers in plain Flax; counts the trained and the kept numbers as it builds them."""
+
+    def __init__(self) -> None:
+        self.trained = self.kept = 0
+
+    def module(self, module, x):
+        count = lambda kind: sum(v.size for v in jax.tree.leaves(nnx.state(module, kind)))  # noqa: E731
+        self.trained += count(nnx.Param)
+        self.kept += count(nnx.BatchStat)
+        return module(x)
+
+    def run(self, net, x):
+        for layer in net:
+            x = self.step(layer, x)
+        return x
+
+    def step(self, layer, x):
+        C = x.shape[-1]
+        match layer:
+            case Conv(features, kernel, stride, padding, bias):
+                conv = nnx.Conv(
+                    C, features, kernel, stride, padding=padding, use_bias=bias, rngs=nnx.Rngs(0)
+                )
+                return self.module(conv, x)
+            case MaxPool(window, stride, padding):
+                return nnx.max_pool(x, window, stride, padding)
+            case AveragePool(window, stride, padding):
+                return nnx.avg_pool(x, window, stride, padding)
+            case BatchNorm():
+                return self.module(nnx.BatchNorm(C, rngs=nnx.Rngs(0)), x)
+            case Dense(units, bias):
+                return self.module(nnx.Linear(C, units, use_bias=bias, rngs=nnx.Rngs(0)), x)
+            case Flatten():
+                return x.reshape(x.shape[0], -1)
+            case GlobalPool(kind):
+                return x.mean((1, 2)) if kind == "average" else x.max((1, 2))
+            case Branch(branches):
+                return jnp.concatenate([self.run(branch, x) for branch in branches], -1)
+            case Residual(layers, shortcut):
+                return self.run(layers, x) + self.run(shortcut, x)
+            case Activation() | Dropout():
+                return x
+        raise TypeError(layer)
+
+
+def fits(net, image) -> bool:
+    try:
+        check(net, image, -1)
+    except ShapeError as error:
+        return "-1 classes" in str(error)
+    raise AssertionError
+
+
+@DRAWN
+@given(NETS, IMAGES)
+def test_agrees_with_flax(net, image):
+    reference = Reference()
+    x = jax.ShapeDtypeStruct((2, *image), jnp.float32)
+    if fits(net, image):
+        out = jax.eval_shape(lambda x: reference.run(net, x), x)
+        assert out.shape[1:] == output_shape(net, image)
+        assert reference.trained == parameters(net, image)
+        assert reference.kept == state(net, image)
+    else:
+        body = net[:-2] if net and isinstance(net[-1], Dense) else net
+        out = jax.eval_shape(lambda x: reference.run(body, x), x)
+        assert 0 in out.shape  # nothing is left of the image in Flax either
+
+
+@DRAWN
+@given(NETS, IMAGES)
+def test_summary_adds_up(net, image):
+    if fits(net, image):
+        rows = summary(net, image)
+        assert sum(row.parameters for row in rows) == parameters(net, image)
+        assert sum(row.state for row in rows) == state(net, image)
+        assert sum(row.flops for row in rows) == flops(net, image)
+        assert len({row.number for row in rows}) == len(rows)
+
+
+# What a program takes as data.
+
+
+def fill(net: Layers, rates: Iterator[float]) -> Layers:
+    """The inverse of skeleton and values."""
+
+    def layer(layer: Layer) -> Layer:
+        match layer:
+            case Dropout():
+                return Dropout(next(rates))
+            case Branch(branches):
+                return Branch(tuple(fill(branch, rates) for branch in branches))
+            case Residual(layers, shortcut):
+                return Residual(fill(layers, rates), fill(shortcut, rates))
+        return layer
+
+    return tuple(layer(one) for one in net)
+
+
+@DRAWN
+@given(NETS)
+def test_skeleton_and_values_are_the_architecture(net):
+    bare = skeleton(net)
+    assert fill(bare, iter(values(net))) == net
+    assert skeleton(bare) == bare
+    assert values(bare) == (0.0,) * len(values(net))
+
+
+def test_rates_share_a_program_and_nothing_else_does():
+    def net(a: float, b: float, c: float, units: int = 3) -> Layers:
+        inner = Residual((Dropout(b),), (Dropout(c),))
+        return (Dropout(a), Branch(((), (inner,))), GlobalPool(), Dense(units))
+
+    assert skeleton(net(0.1, 0.2, 0.3)) == skeleton(net(0.4, 0.0, 0.6)) == net(0, 0, 0)
+    assert values(net(0.1, 0.2, 0.3)) == (0.1, 0.2, 0.3)
+    assert skeleton(net(0.1, 0.2, 0.3, units=4)) != net(0, 0, 0)
+    assert skeleton((replace(Conv(4), padding="VALID"),)) != skeleton((Conv(4),))
+
+
+# Errors: one line that names the place and the fix.
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Conv(0), "Conv features must be a whole number ≥ 1, got 0"),
+        (lambda: Conv(2.5), "Conv features must be a whole number ≥ 1, got 2.5"),
+        (lambda: Conv(1, (3, 0)), "Conv kernel must be a whole number ≥ 1, got 0"),
+        (lambda: Conv(1, (3, 3, 3)), "Conv kernel must be a whole number ≥ 1, got (3, 3, 3)"),
+        (lambda: Conv(1, stride=-1), "Conv stride must be a whole number ≥ 1, got -1"),
+        (lambda: Conv(1, padding="VALD"), "unknown Conv padding 'VALD'; did you mean 'VALID'?"),
+        (lambda: MaxPool(0), "MaxPool window must be a whole number ≥ 1, got 0"),
+        (lambda: AveragePool(2, 0), "AveragePool stride must be a whole number ≥ 1, got 0"),
+        (lambda: Dense("64"), "Dense units must be a whole number ≥ 1, got '64'"),
+        (lambda: Activation("rleu"), "unknown Activation name 'rleu'; did you mean 'relu'?"),
+        (lambda: Dropout(1), "Dropout rate must be a number in [0, 1), got 1"),
+        (lambda: Dropout(-0.1), "Dropout rate must be a number in [0, 1), got -0.1"),
+        (lambda: Dropout(float("nan")), "Dropout rate must be a number in [0, 1), got nan"),
+        (lambda: Dropout("0.5"), "Dropout rate must be a number in [0, 1), got '0.5'"),
+        (lambda: BatchNorm(momentum=1), "BatchNorm momentum must be a number in [0, 1), got 1"),
+        (lambda: BatchNorm(epsilon=0), "BatchNorm epsilon must be a finite number > 0, got 0"),
+        (lambda: GlobalPool("mean"), "unknown GlobalPool kind 'mean'; known: average, max"),
+        (lambda: Branch(()), "Branch branches must be a tuple of tuples of layers, got ()"),
+        (lambda: Residual(None), "Residual layers must be a tuple of layers, got None"),
+    ],
+)
+def test_refuses_values(make, message):
+    with pytest.raises(ConfigError) as error:
+        make()
+    assert str(error.value) == message
+
+
+CONV, POOL = Conv(2, padding="VALID"), MaxPool()
+GONE = "nothing is left of the image; use fewer pools, padding SAME or a larger image"
+
+
+@pytest.mark.parametrize(
+    ("net", "image", "message"),
+    [
+        ((CONV,), (2, 5, 1), f"layer 1 (Conv 2 3×3 VALID) does not fit 2×5×1: {GONE}"),
+        ((POOL, POOL, POOL), (5, 5, 1), f"layer 3 (MaxPool 2×2 VALID) does not fit 1×1×1: {GONE}"),
+        (
+            (POOL, Branch(((), (Residual((MaxPool(2, 1), CONV)),)))),
+            (6, 6, 3),
+            f"layer 2.2.1.1.2 (Conv 2 3×3 VALID) does not fit 2×2×3: {GONE}",
+        ),
+        (
+            (Flatten(), AveragePool(3, 2)),
+            (4, 4, 1),
+            (
+                "layer 2 (AveragePool 3×3 stride 2×2 VALID) does not fit 16: it needs an image, "
+                "height×width×channels; put it before Flatten"
+            ),
+        ),
+        (
+            (Conv(2), Dense(3)),
+            (4, 4, 1),
+            (
+                "layer 2 (Dense 3) does not fit 4×4×2: it needs a flat input; "
+                "put Flatten or GlobalPool before it"
+            ),
+        ),
+        (
+            (Flatten(), GlobalPool()),
+            (4, 4, 1),
+            (
+                "layer 2 (GlobalPool average) does not fit 16: it needs an image, "
+                "height×width×channels; put it before Flatten"
+            ),
+        ),
+        (
+            (Branch(((), (MaxPool(),))),),
+            (4, 4, 1),
+            (
+                "layer 1 (Branch) does not fit 4×4×1: its branches put out 4×4×1 and 2×2×1, which "
+                "differ in more than channels; use padding SAME and the same strides in all of them"
+            ),
+        ),
+        (
+            (Residual((Conv(2),)),),
+            (4, 4, 1),
+            (
+                "layer 1 (Residual) does not fit 4×4×1: its layers put out 4×4×2, "
+                "its shortcut 4×4×1; make them agree, say with a 1×1 Conv as shortcut"
+            ),
+        ),
+        (
+            (Flatten(), Dense(3)),
+            (4, 4, 1),
+            "the output is 3 where there are 10 classes; end with Dense 10",
+        ),
+        (
+            (Conv(3),),
+            (4, 4, 1),
+            "the output is 4×4×3 where there are 10 classes; end with Flatten and Dense 10",
+        ),
+    ],
+)
+def test_says_where_it_does_not_fit(net, image, message):
+    with pytest.raises(ShapeError) as error:
+        check(net, image, classes=10)
+    assert str(error.value) == message
+    with pytest.raises(ShapeError, match=r"^trial 4f2a: (layer|the output)"):
+        check(net, image, classes=10, trial="4f2a")
+
+
+def test_check_passes_what_fits():
+    check((Conv(2), GlobalPool(), Dense(10)), (4, 4, 1), classes=10, trial="4f2a")
+
+
+# The table.
+
+
+def test_table():
+    net = (
+        Conv(4),
+        Branch(((Conv(2, 1, 2), BatchNorm()), (MaxPool(3, 2, "SAME"),))),
+        GlobalPool(),
+        Dropout(0.25),
+        Dense(1000),
+    )
+    rows = summary(net, (28, 28, 1))
+    assert [row.number for row in rows] == ["1", "2", "2.1.1", "2.1.2", "2.2.1", "3", "4", "5"]
+    assert rows[1][2:] == ((14, 14, 6), 0, 0, 0)  # its parts count
+    assert table(rows).splitlines() == [
+        "       Layer                        Output shape  Parameters  MFLOP",
+        "───────────────────────────────────────────────────────────────────",
+        "1      Conv 4 3×3 SAME              28×28×4               40  0.056",
+        "2      Branch                       14×14×6                0  0.000",
+        "2.1.1  Conv 2 1×1 stride 2×2 SAME   14×14×2               10  0.003",
+        "2.1.2  BatchNorm 0.9 1e-05          14×14×2                8  0.000",
+        "2.2.1  MaxPool 3×3 stride 2×2 SAME  14×14×4                0  0.000",
+        "3      GlobalPool average           6                      0  0.000",
+        "4      Dropout 0.25                 6                      0  0.000",
+        "5      Dense 1000                   1000               7,000  0.012",
+        "───────────────────────────────────────────────────────────────────",
+        "Total parameters: 7,058 (28.23 kB as float32)",
+        "Trainable: 7,054 (28.22 kB)",
+        "Non-trainable: 4 (0.02 kB)",
+        "FLOPs per example: 71,584",
+    ]
+
+
+def test_table_of_nothing_and_of_megabytes():
+    assert "Total parameters: 0" in table(())
+    rows = summary((Dense(1000, bias=False),), (1000,))
+    assert "Total parameters: 1,000,000 (4.00 MB as float32)" in table(rows)

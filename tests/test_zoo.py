@@ -1,0 +1,219 @@
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench import zoo
+from bench.errors import ConfigError, ShapeError
+from bench.layers import (
+    Activation,
+    AveragePool,
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    MaxPool,
+    output_shape,
+    parameters,
+    skeleton,
+    values,
+)
+from bench.summary import check, summary
+
+
+def widths(layers) -> list[int]:
+    return [layer.units for layer in layers if isinstance(layer, Dense)]
+
+
+def test_stack_by_default():
+    block = (Conv(16, 3, padding="SAME"), Activation("relu"), MaxPool(2))
+    head = (Flatten(), Dropout(0), Dense(64), Activation("relu"), Dropout(0), Dense(10))
+    assert zoo.stack(10) == (*block, *block, *head)
+
+
+def test_stack_with_everything():
+    net = zoo.stack(
+        3,
+        features=5,
+        filter_repeats=1,
+        kernel=4,
+        padding="VALID",
+        pool=3,
+        pool_kind="average",
+        units=8,
+        dense_layers=2,
+        taper=0.25,
+        activation="tanh",
+        batch_norm=True,
+        filter_dropout=0.1,
+        dropout=0.2,
+    )
+    assert net == (
+        Conv(5, 4, padding="VALID"),
+        BatchNorm(),
+        Activation("tanh"),
+        AveragePool(3),
+        Flatten(),
+        Dropout(0.1),
+        Dense(8),
+        Activation("tanh"),
+        Dropout(0.2),
+        Dense(4),
+        Activation("tanh"),
+        Dropout(0.2),
+        Dense(3),
+    )
+
+
+def test_stack_of_little():
+    assert zoo.stack(3, filter_repeats=0, dense_layers=0) == (Flatten(), Dropout(0), Dense(3))
+    assert zoo.stack(3, filter_repeats=1, pool=1, dense_layers=0) == (
+        Conv(16),
+        Activation("relu"),
+        Flatten(),
+        Dropout(0),
+        Dense(3),
+    )
+
+
+def test_the_published_table():
+    net = zoo.stack(
+        43,
+        taper=8000 / 40000,
+        dense_layers=5,
+        units=300,
+        features=35,
+        filter_repeats=2,
+        padding="VALID",
+    )
+    counted = [row.parameters for row in summary(net, (30, 30, 1)) if row.parameters]
+    assert counted == [350, 11_060, 378_300, 65_317, 34_226, 17_854, 9_234, 3_526]
+    check(net, (30, 30, 1), classes=43)
+
+
+def test_mlp():
+    head = (Dense(9), BatchNorm(), Activation("elu"), Dropout(0.5), Dense(4))
+    assert zoo.mlp(4, units=9, activation="elu", batch_norm=True, dropout=0.5) == (Flatten(), *head)
+    assert zoo.mlp(4, dense_layers=0) == (Flatten(), Dense(4))
+    assert parameters(zoo.mlp(4, units=9), (2, 2, 3)) == 13 * 9 + 10 * 4
+
+
+@pytest.mark.parametrize(
+    ("units", "dense_layers", "taper", "expected"),
+    [
+        (300, 4, 1.0, [300, 300, 300, 300]),
+        (1000, 3, 0.001, [1000, 100, 10]),  # 0.001 ** (1/3) is not quite 0.1
+        (125, 3, 1 / 125, [125, 25, 5]),
+        (3, 3, 1e-6, [3, 1, 1]),  # never less than one
+        (5, 2, 4.0, [5, 10]),
+        (7, 1, 0.5, [7]),
+        (7, 0, 0.5, []),
+    ],
+)
+def test_taper(units, dense_layers, taper, expected):
+    settings = {"units": units, "dense_layers": dense_layers, "taper": taper}
+    assert widths(zoo.mlp(2, **settings)) == [*expected, 2]
+    assert widths(zoo.stack(2, **settings)) == [*expected, 2]
+
+
+@settings(deadline=None, max_examples=100, database=None)
+@given(st.integers(1, 5000), st.integers(1, 12))
+def test_taper_of_one_keeps_the_width(units, dense_layers):
+    assert widths(zoo.mlp(2, units=units, dense_layers=dense_layers)) == [units] * dense_layers + [
+        2
+    ]
+
+
+def test_dropout_rates_share_a_program():
+    nets = [
+        zoo.stack(5, dense_layers=2, filter_dropout=a, dropout=b) for a, b in [(0, 0), (0.1, 0.2)]
+    ]
+    assert skeleton(nets[0]) == skeleton(nets[1])
+    assert values(nets[1]) == (0.1, 0.2, 0.2)
+
+
+def test_hyperparameters():
+    assert zoo.hyperparameters("mlp") == {
+        "units": 64,
+        "dense_layers": 1,
+        "taper": 1.0,
+        "activation": "relu",
+        "batch_norm": False,
+        "dropout": 0.0,
+    }
+    assert list(zoo.hyperparameters("stack"))[:3] == ["features", "filter_repeats", "kernel"]
+    for name, model in zoo.MODELS.items():
+        assert model(3, **zoo.hyperparameters(name)) == model(3)
+
+
+@pytest.mark.parametrize("name", zoo.MODELS)
+def test_models_fit_a_usual_image(name):
+    assert output_shape(zoo.build(name, {}, 10), (28, 28, 1)) == (10,)
+
+
+def test_build_takes_the_models_own():
+    given = {"units": 9, "features": 7, "learning_rate": 0.1}
+    assert zoo.build("mlp", given, 4) == zoo.mlp(4, units=9)
+    assert zoo.build("stack", given, 4) == zoo.stack(4, units=9, features=7)
+
+
+def test_a_model_from_elsewhere(monkeypatch):
+    monkeypatch.setattr(zoo, "MODELS", dict(zoo.MODELS))
+
+    @zoo.model
+    def wide(classes, *, units=5, scale=2):
+        return (Flatten(), Dense(units * scale), Dense(classes))
+
+    assert zoo.hyperparameters("wide") == {"units": 5, "scale": 2}
+    assert widths(zoo.build("wide", {"scale": 3}, 2)) == [15, 2]
+    with pytest.raises(ConfigError, match="units"):
+        wide(2, units=0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"features": 0}, "features must be a whole number ≥ 1, got 0"),
+        ({"features": (16, 32)}, "features must be a whole number ≥ 1, got (16, 32)"),
+        ({"filter_repeats": -1}, "filter_repeats must be a whole number ≥ 0, got -1"),
+        ({"kernel": 2.5}, "kernel must be a whole number ≥ 1, got 2.5"),
+        ({"padding": "VALD"}, "unknown padding 'VALD'; did you mean 'VALID'?"),
+        ({"pool": 0}, "pool must be a whole number ≥ 1, got 0"),
+        ({"pool_kind": "mean"}, "unknown pool_kind 'mean'; known: average, max"),
+        ({"units": "many"}, "units must be a whole number ≥ 1, got 'many'"),
+        ({"dense_layers": -1}, "dense_layers must be a whole number ≥ 0, got -1"),
+        ({"taper": 0}, "taper must be a finite number > 0, got 0"),
+        ({"taper": float("inf")}, "taper must be a finite number > 0, got inf"),
+        ({"activation": "rleu"}, "unknown activation 'rleu'; did you mean 'relu'?"),
+        ({"batch_norm": "yes"}, "unknown batch_norm 'yes'; known: False, True"),
+        ({"filter_dropout": 1.0}, "filter_dropout must be a number in [0, 1), got 1.0"),
+        ({"dropout": -0.5}, "dropout must be a number in [0, 1), got -0.5"),
+    ],
+)
+def test_refuses_settings(settings, message):
+    with pytest.raises(ConfigError) as error:
+        zoo.build("stack", settings, 10)
+    assert str(error.value) == message
+
+
+def test_refuses_models_and_classes():
+    with pytest.raises(ConfigError, match="unknown model 'stak'; did you mean 'stack'"):
+        zoo.hyperparameters("stak")
+    with pytest.raises(ConfigError, match="unknown model 'resnet'; known: mlp, stack"):
+        zoo.build("resnet", {}, 10)
+    with pytest.raises(ConfigError, match="classes must be a whole number ≥ 1, got 0"):
+        zoo.mlp(0)
+
+
+def test_too_many_pools():
+    net = zoo.stack(10, filter_repeats=5)
+    with pytest.raises(ShapeError, match=r"layer 15 \(MaxPool 2×2 VALID\) does not fit 1×1×16"):
+        check(net, (28, 28, 1), classes=10)
+
+
+def test_needs_no_jax():
+    code = "import sys, bench.zoo, bench.summary; assert not {'jax', 'numpy'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
