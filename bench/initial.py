@@ -4,43 +4,36 @@ A trial's start is a function of its seed alone: not of its program, its lane or
 """
 
 import math
-from typing import Any
 
-import jax
 import numpy as np
 from scipy.special import ndtr, ndtri
 
 from bench.draws import INIT
 from bench.hyperparameters import INITIALIZERS
+from bench.vector import Packing
 
 # The standard deviation of a standard normal cut off at two deviations.
 _TRUNCATED_STD = 0.87962566103423978
-_ONES = ("scale", "var")  # batch norm's; biases and running means start at zero
 
 
-def initial_values(state: Any, seed: int, init: str) -> Any:
-    """`state` with its shapes filled in.
+def initial_values(packing: Packing, seed: int, init: str) -> np.ndarray:
+    """(P,) float32: the parameters from which a trial starts.
 
     Args:
-        state: the parameters or batch statistics of a network, as arrays or shapes.
+        packing: of the network's parameters.
         seed: the trial's.
-        init: a name in `hyperparameters.INITIALIZERS`, for kernels.
-
-    Returns:
-        The same tree of numpy arrays, float32 values in the leaves' own dtype. Each kernel has its own
-        generator, by its place among the kernels.
+        init: a name in `hyperparameters.INITIALIZERS`, for kernels. Each has a generator of its own, by
+            its place among the kernels.
     """
-    leaves, structure = jax.tree_util.tree_flatten_with_path(state)
-    filled, kernels = [], 0
-    for path, leaf in leaves:
-        names = [getattr(key, "key", None) for key in path]
-        if "kernel" in names:
-            value = kernel(leaf.shape, (seed, INIT, kernels), init)
-            kernels += 1
-        else:
-            value = np.full(leaf.shape, float(any(name in names for name in _ONES)))
-        filled.append(value.astype(leaf.dtype))
-    return jax.tree.unflatten(structure, filled)
+    values, kernels = np.zeros(packing.size, np.float32), 0
+    for path, part in zip(packing.paths, packing.arrays(values), strict=True):
+        match path.rpartition("/")[2]:
+            case "kernel":
+                part[:] = kernel(part.shape, (seed, INIT, kernels), init)
+                kernels += 1
+            case "scale":  # batch norm's; biases stay zero
+                part[:] = 1
+    return values
 
 
 def kernel(shape: tuple[int, ...], entropy: tuple[int, ...], init: str) -> np.ndarray:

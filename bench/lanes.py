@@ -15,6 +15,7 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from bench.data import Dataset
+from bench.initial import initial_values
 from bench.plan import ProgramPlan
 from bench.step import (
     PADDING,
@@ -31,7 +32,10 @@ from bench.step import (
 )
 from bench.trial import Trial
 
-TRAIN_SUBSET = 2048  # training examples in the dropout-free pass
+TRAIN_SUBSET = 512  # training examples in the dropout-free pass
+# XLA:CPU's older emitters compile these programs in half the time and run them as fast: in one process,
+# interleaved, 0.93 to 1.07 of the default's time on four nets (docs/design.md says how).
+COMPILER_OPTIONS = {"cpu": {"xla_cpu_use_fusion_emitters": False}}
 
 
 class DeviceData:
@@ -169,20 +173,21 @@ class Lanes:
             augment_key=keys,
         )
         place = jax.jit(fill, donate_argnums=0, out_shardings=self.sharding)
-        self._fill = place.lower(self._state, np.int32(0), fresh).compile()
+        self._fill = self._finish(place.lower(self._state, np.int32(0), fresh))
         shared = (np.int32(0), self.data.training)
         self._train = self._compiled(train, (flags, epochs), shared, donate=True)
         self._evaluate = self._compiled(evaluate, (), (self._evaluation, self.data.training))
         self.peak_bytes = _peak_bytes(self._train)
         self.compile_s = self.clock() - start
 
-    def _fresh(self, trial: Trial) -> tuple[Any, Any, dict[str, np.ndarray]]:
+    def _fresh(self, trial: Trial) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """A trial's start on the host: what `LaneProgram.fresh` takes."""
         dataset = self.data.dataset
         hyper = hyper_of(trial, self.program, dataset.train.labels, dataset.classes)
         arrays = {name: np.asarray(value) for name, value in hyper.items()}
         floats = {n: a.astype(self._dtype) for n, a in arrays.items() if a.dtype.kind == "f"}
-        return *self.lane.initial(trial), {**arrays, **floats}
+        params = initial_values(self.lane.packing, trial["seed"], trial["init"])
+        return params.astype(self._dtype), {**arrays, **floats}
 
     def _compiled(
         self, function: Callable, per_lane: tuple, shared: tuple, donate: bool = False
@@ -206,7 +211,11 @@ class Lanes:
             )
 
         arguments = (self._state, lanes), (per_lane, lanes), (shared, whole)
-        return jitted.lower(*(described(tree, spec) for tree, spec in arguments)).compile()
+        return self._finish(jitted.lower(*(described(tree, spec) for tree, spec in arguments)))
+
+    def _finish(self, lowered: Any) -> Callable:
+        platform = self.data.mesh.devices.flat[0].platform
+        return lowered.compile(compiler_options=COMPILER_OPTIONS.get(platform))
 
     def fill(self, slot: int, trial: Trial) -> None:
         """Writes a fresh trial into a lane; the other lanes keep their state to the bit."""
@@ -257,19 +266,11 @@ class Lanes:
 
     def weights(self, lane: int) -> dict[str, np.ndarray]:
         """A lane's parameters and batch statistics on the host, by path (`layers/0/kernel`)."""
-        state = (self._state.params, self._state.stats)
-        return {path: np.asarray(leaf[lane]) for path, leaf in by_path(state).items()}
-
-
-def by_path(state: Any) -> dict[str, Any]:
-    """The arrays of one or several NNX states, by their paths' names joined with a slash."""
-    leaves = jax.tree_util.tree_flatten_with_path(state, is_leaf=lambda x: isinstance(x, jax.Array))[0]
-    return {_path(path): leaf for path, leaf in leaves}
-
-
-def _path(path: tuple) -> str:
-    keys = [getattr(key, "key", getattr(key, "name", None)) for key in path]
-    return "/".join(str(key) for key in keys if key is not None and key != "value")
+        params = np.asarray(self._state.params[lane])
+        stats = [np.asarray(leaf[lane]) for leaf in jax.tree.leaves(self._state.stats)]
+        arrays = [*self.lane.packing.arrays(params), *stats]
+        paths = (*self.lane.packing.paths, *self.lane.stats_packing.paths)
+        return dict(zip(paths, arrays, strict=True))
 
 
 def _peak_bytes(compiled: Any) -> int | None:

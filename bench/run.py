@@ -110,7 +110,8 @@ def _train(
             journal,
             results,
             progress,
-            (settings.seconds or math.inf) - (time.perf_counter() - started),
+            limit_s=(settings.seconds or math.inf) - (time.perf_counter() - started),
+            compilers=timing.cores(),
         )
         sweep.record(
             {

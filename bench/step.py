@@ -18,11 +18,11 @@ from jax import lax
 
 from bench import draws, hyperparameters, layers, optim
 from bench.data.augment import DRAWS, augment
-from bench.initial import initial_values
 from bench.layers import Shape
 from bench.network import Build, Network, Step
 from bench.plan import ProgramPlan
 from bench.trial import Trial
+from bench.vector import Packing
 
 TRAIN, VALID, TEST, PADDING = range(4)  # segments of the evaluation set
 
@@ -48,14 +48,14 @@ class Lane(NamedTuple):
     """Everything that decides a trial's future, on the device.
 
     Attributes:
-        params: the network's parameters.
-        stats: its batch statistics.
+        params: (P,) the network's parameters, packed.
+        stats: its batch statistics, as Flax has them.
         optimizer: a state for each family present.
         hyper: the trial's own numbers, see `hyper_of`.
         loss, weight, correct, seen: sums over the epoch so far: weighted loss, weights, hits, examples.
     """
 
-    params: Any
+    params: jax.Array
     stats: Any
     optimizer: Any
     hyper: Any
@@ -136,22 +136,19 @@ class LaneProgram:
         self.examples, self.dtype = examples, dtype
         self.steps_per_epoch = -(-examples // program.batch_size)
         network = nnx.eval_shape(self._network)
-        self._graph, *self._state = nnx.split(network, nnx.Param, nnx.BatchStat)
+        self._graph, params, self._stats = nnx.split(network, nnx.Param, nnx.BatchStat)
+        self.packing, self.stats_packing = Packing(params), Packing(self._stats)
 
     def _network(self) -> Network:
         build = Build(self.dtype, self.program.dropout)
         return Network(self.program.layers, self.image_shape, build)
 
-    def initial(self, trial: Trial) -> tuple[Any, Any]:
-        """Parameters and batch statistics, on the host, from which a trial starts."""
-        params, stats = self._state
-        return (
-            initial_values(params, trial["seed"], trial["init"]),
-            initial_values(stats, trial["seed"], trial["init"]),
+    def fresh(self, params: jax.Array, hyper: Mapping[str, jax.Array]) -> Lane:
+        """The state from which a trial starts, with (P,) `params` from `initial_values`."""
+        # Running means begin at 0, variances at 1.
+        stats = jax.tree_util.tree_map_with_path(
+            lambda path, leaf: jnp.full(leaf.shape, float("var" in str(path)), leaf.dtype), self._stats
         )
-
-    def fresh(self, params: Any, stats: Any, hyper: Mapping[str, jax.Array]) -> Lane:
-        """The state from which a trial starts; `params` and `stats` from `initial`."""
         zero = jnp.zeros((), self.dtype)
         optimizer = optim.init(self.program.optimizers, hyper, params)
         return Lane(params, stats, optimizer, hyper, zero, zero, zero, zero)
@@ -212,13 +209,14 @@ class LaneProgram:
             losses = optax.softmax_cross_entropy(logits, targets)
             return (weights * losses).sum() / weights.sum(), (stats, logits)
 
-        (loss, (stats, logits)), gradients = jax.value_and_grad(objective, has_aux=True)(lane.params)
+        tree = self.packing.unpack(lane.params)
+        (loss, (stats, logits)), gradients = jax.value_and_grad(objective, has_aux=True)(tree)
         params, optimizer = optim.update(
             self.program.optimizers,
             hyper["family"],
             hyper,
             rate,
-            gradients,
+            self.packing.pack(gradients),
             lane.optimizer,
             lane.params,
         )
@@ -236,10 +234,11 @@ class LaneProgram:
     def evaluate(self, lane: Lane, data: EvaluationSet, training: TrainingSet) -> Evaluation:
         """Plain cross-entropy and hits, without dropout, every example counted once."""
         told = Step(False, lane.hyper["values"])
+        params = self.packing.unpack(lane.params)
 
         def batch(sums: tuple, part: EvaluationSet) -> tuple[tuple, jax.Array]:
             images = self._standardised(part.images.astype(self.dtype), training)
-            logits, _ = self._forward(lane.params, lane.stats, images, told)
+            logits, _ = self._forward(params, lane.stats, images, told)
             losses = optax.softmax_cross_entropy_with_integer_labels(logits, part.labels)
             predicted = logits.argmax(-1).astype(jnp.int32)
             loss, correct = sums

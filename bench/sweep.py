@@ -35,6 +35,7 @@ class Sweep:
         results: what the journal holds so far; trials completed there are not trained again.
         progress: the live view.
         limit_s: wall-clock limit in seconds, ∞ for none.
+        compilers: programs compiled at a time.
         clock: seconds, monotonic.
     """
 
@@ -49,6 +50,7 @@ class Sweep:
         results: Results,
         progress: Progress,
         limit_s: float = math.inf,
+        compilers: int = 1,
         clock: Callable[[], float] = time.perf_counter,
     ):
         self.sampler, self.program_of = sampler, program_of
@@ -56,6 +58,7 @@ class Sweep:
         self.dataset, self.workdir = dataset, workdir
         self.journal, self.results = journal, results
         self.progress, self.limit_s, self.clock = progress, limit_s, clock
+        self.compilers = compilers
         self.done = frozenset(results.trials)  # trained by an earlier process
         self._planned_epochs = sum(trial["epochs"] for trial in sampler.known)
         self._done_epochs = sum(record.epochs for record in results.trials.values())
@@ -75,7 +78,7 @@ class Sweep:
         return "completed"
 
     def compile(self) -> None:
-        """Compiles every program that has something to train, as many at a time as there are cores."""
+        """Compiles every program that has something to train, `compilers` at a time."""
         self._ask()
         needed = [program for program in self.programs.values() if program.waiting]
 
@@ -83,7 +86,7 @@ class Sweep:
             program.lanes.compile(program.waiting[0])
             return program
 
-        with ThreadPoolExecutor() as pool:
+        with ThreadPoolExecutor(self.compilers) as pool:
             for number, program in enumerate(pool.map(compiled, needed), 1):
                 self.record(
                     {

@@ -16,9 +16,9 @@ def get_config(cut: str = "") -> ConfigDict:
     config = defaults()
     config.dataset = "digits"
     config.trial.update(model="stack", filter_repeats=2, kernel=3, padding="SAME", pool=2)
-    config.trial.update(dense_layers=1, epochs=30, seed=0)
+    config.trial.update(dense_layers=1, schedule="cosine", epochs=15, seed=0)
     config.space = {
-        "learning_rate": (1e-3, 4e-3),
+        "learning_rate": (4e-3, 8e-3),
         "optimizer": ("adam", "rmsprop"),
         "batch_size": (32, 64),
         "features": (12, 24),
