@@ -1,0 +1,1 @@
+"""Convoy: trains a whole sweep of small CNNs as one XLA program."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bench.data import Preprocessing
-from bench.record import RecordError, write_file
+from bench.record import RecordError, finite, write_file
 from bench.trial import Trial
 
 NAME = "best.npz"
@@ -55,7 +55,7 @@ class Best:
         np.savez(
             content,
             allow_pickle=False,
-            about=np.array(json.dumps(about)),
+            about=np.array(json.dumps(finite(about))),
             test_predictions=self.test_predictions,
             **arrays,
         )
@@ -85,6 +85,8 @@ class Best:
                     metrics=about["metrics"],
                 )
         except FileNotFoundError as error:
-            raise RecordError(f"{workdir} holds no {NAME}: no trial has been completed there") from error
+            raise RecordError(
+                f"{workdir} holds no {NAME}: no trial has been completed there"
+            ) from error
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise RecordError(f"{path} is damaged ({error}); train again") from error

@@ -115,7 +115,9 @@ def resolve(config: ConfigDict, axes: Iterable[str] = ()) -> Settings:
             hint = nearest(name, hyperparameters.known())
             raise ConfigError(f"unknown hyperparameter {name!r}: {hint}")
     if given["precision"] not in PRECISIONS:
-        raise ConfigError(f"precision={given['precision']!r} is not allowed: {' or '.join(PRECISIONS)}")
+        raise ConfigError(
+            f"precision={given['precision']!r} is not allowed: {' or '.join(PRECISIONS)}"
+        )
     if given["budget"]["seconds"] < 0:
         raise ConfigError("budget.seconds must be ≥ 0 (0: no limit)")
     options = {f.name: given["data"][f.name] for f in fields(DataOptions)}
@@ -138,8 +140,9 @@ def _known_keys(given: Mapping[str, Any], known: Mapping[str, Any], where: str) 
 
 
 def _same_kind(name: str, value: Any, default: Any) -> None:
-    kinds = (int, float) if isinstance(default, float) else type(default)
-    kinds = (tuple, list) if isinstance(default, tuple) else kinds
+    kinds: tuple[type, ...] = {float: (int, float), tuple: (tuple, list)}.get(
+        type(default), (type(default),)
+    )
     if not isinstance(value, kinds) or isinstance(value, bool) != isinstance(default, bool):
         raise ConfigError(f"{name}={value!r} must be of the kind of {default!r}")
 

@@ -5,12 +5,15 @@ element. One threefry block an element replaces chains of `fold_in`, which cost 
 """
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.extend.random import threefry2x32_p
+
+Array = Any  # of JAX or NumPy: what the host hands in, the device may have traced
 
 INIT, ORDER, DROPOUT, AUGMENT = range(4)  # purposes
 
@@ -28,7 +31,7 @@ def order(data_seed: int, epoch: int, examples: int) -> np.ndarray:
     return generator.permutation(examples).astype(np.int32)
 
 
-def uniform(key: jax.Array, stream: jax.Array | int, first: int, shape: tuple[int, ...]) -> jax.Array:
+def uniform(key: Array, stream: Array | int, first: int, shape: tuple[int, ...]) -> jax.Array:
     """float32 in [0, 1), with 23 random bits, whatever the precision of the rest.
 
     Args:

@@ -135,7 +135,11 @@ def _checked(table: Mapping[str, Hyperparameter], given: Mapping[str, Any]) -> d
     for name, rule in table.items():
         value = _canonical(name, given.get(name, rule.default), rule.default)
         if not rule.valid(value):
-            hint = f"; {nearest(value, rule.allowed[7:].split(', '))}" if isinstance(value, str) else ""
+            hint = (
+                f"; {nearest(value, rule.allowed[7:].split(', '))}"
+                if isinstance(value, str)
+                else ""
+            )
             raise ConfigError(f"{name}={value!r} is not allowed: {rule.allowed}{hint}")
         checked[name] = value
     return checked

@@ -73,7 +73,7 @@ class DeviceData:
         if batch not in self._batched:
             rows = -len(self._evaluated.labels) % batch
 
-            def cut(array: np.ndarray, fill: int) -> np.ndarray:
+            def cut(array: Any, fill: int) -> np.ndarray:
                 padding = np.full((rows, *array.shape[1:]), fill, array.dtype)
                 return np.concatenate([array, padding]).reshape(-1, batch, *array.shape[1:])
 
@@ -172,6 +172,7 @@ class Lanes:
             dropout_key=keys,
             augment_key=keys,
         )
+        fill.__name__ = f"fill_{program.id}"
         place = jax.jit(fill, donate_argnums=0, out_shardings=self.sharding)
         self._fill = self._finish(place.lower(self._state, np.int32(0), fresh))
         shared = (np.int32(0), self.data.training)
@@ -192,11 +193,16 @@ class Lanes:
     def _compiled(
         self, function: Callable, per_lane: tuple, shared: tuple, donate: bool = False
     ) -> Callable:
-        """`function(lane's arrays, shared)` for K lanes, compiled; the state's buffers are reused if donated."""
+        """`function(lane's arrays, shared)` for K lanes, compiled; `donate` reuses the state's buffers."""
         lanes, whole = PartitionSpec("lanes"), PartitionSpec()
         each = over_lanes(function, self.program.strategy)
+
+        def run(state: Lane, per_lane: tuple, shared: tuple) -> Any:
+            return each((state, *per_lane), shared)
+
+        run.__name__ = f"{function.__name__}_{self.program.id}"  # for profiles and compile logs
         placed = jax.shard_map(
-            lambda state, per_lane, shared: each((state, *per_lane), shared),
+            run,
             mesh=self.data.mesh,
             in_specs=(lanes, lanes, whole),
             out_specs=lanes,
@@ -230,7 +236,7 @@ class Lanes:
             first: the first of these steps, counted in the epoch.
         """
         start = self.clock()
-        epochs = epochs._replace(rates=epochs.rates.astype(self._dtype))
+        epochs = epochs._replace(rates=np.asarray(epochs.rates, self._dtype))
         self._state = self._train(
             self._state, (active, epochs), (np.int32(first), self.data.training)
         )
@@ -262,15 +268,24 @@ class Lanes:
 
     def test_predictions(self, lane: int) -> np.ndarray:
         """(test examples,) int32: the classes that a lane chose at the last evaluation."""
-        return self.data.of_segment(np.asarray(self._last.predictions[lane]), TEST)
+        return self.data.of_segment(_row(self._last.predictions, lane), TEST)
 
     def weights(self, lane: int) -> dict[str, np.ndarray]:
         """A lane's parameters and batch statistics on the host, by path (`layers/0/kernel`)."""
-        params = np.asarray(self._state.params[lane])
-        stats = [np.asarray(leaf[lane]) for leaf in jax.tree.leaves(self._state.stats)]
+        params = _row(self._state.params, lane)
+        stats = [_row(leaf, lane) for leaf in jax.tree.leaves(self._state.stats)]
         arrays = [*self.lane.packing.arrays(params), *stats]
         paths = (*self.lane.packing.paths, *self.lane.stats_packing.paths)
         return dict(zip(paths, arrays, strict=True))
+
+
+def _row(array: jax.Array, lane: int) -> np.ndarray:
+    """One lane's part of an array over the mesh. Indexing the array itself would compile a program."""
+    for shard in array.addressable_shards:
+        rows = shard.index[0]
+        if (rows.start or 0) <= lane < (rows.stop or array.shape[0]):
+            return np.asarray(shard.data)[lane - (rows.start or 0)]
+    raise IndexError(f"lane {lane} is not on this process's devices")
 
 
 def _peak_bytes(compiled: Any) -> int | None:

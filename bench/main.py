@@ -1,9 +1,9 @@
-"""Trains a sweep of small CNNs as few XLA programs and reports what came of it.
+r"""Trains a sweep of small CNNs as few XLA programs and reports what came of it.
 
     python -m bench.main --config=configs/sweep.py
     python -m bench.main --config=configs/sweep.py:smoke --workdir=runs/first
-    python -m bench.main --config=configs/sweep.py --config.trial.epochs=5 \\
-        --axis='learning_rate=log_uniform(1e-4, 1e-1)' \\
+    python -m bench.main --config=configs/sweep.py --config.trial.epochs=5 \
+        --axis='learning_rate=log_uniform(1e-4, 1e-1)' \
         --config.search.method=random --config.search.trials=20
 
 Exit codes: 0 every trial ended in order, 2 something to mend before training (one line says what),
@@ -22,14 +22,26 @@ from bench import config as configs
 from bench.errors import ConfigError, ConvoyError
 from bench.run import CACHE_DIR, Options, train
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Config file, with an argument after a colon.")
-_AXIS = flags.DEFINE_multi_string("axis", [], "name=expression: adds or replaces an axis of the space.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Run directory; runs/ and the config's name if not given.")
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Config file, with an argument after a colon."
+)
+_AXIS = flags.DEFINE_multi_string(
+    "axis", [], "name=expression: adds or replaces an axis of the space."
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Run directory; runs/ and the config's name if not given."
+)
 _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where data sets lie: mnist/, fashion-mnist/, …")
-_DEVICES = flags.DEFINE_integer("devices", 0, "How many devices to use, 0 for all; on a CPU, cores.")
+_DEVICES = flags.DEFINE_integer(
+    "devices", 0, "How many devices to use, 0 for all; on a CPU, cores."
+)
 _LANES = flags.DEFINE_integer("lanes", 0, "Trials side by side in a program, 0 for as many as fit.")
-_STRATEGY = flags.DEFINE_enum("strategy", "auto", ["auto", "map", "vmap"], "Lanes in turn or side by side.")
-_CACHE_DIR = flags.DEFINE_string("cache_dir", None, "Compiled programs; $XDG_CACHE_HOME/convoy by default.")
+_STRATEGY = flags.DEFINE_enum(
+    "strategy", "auto", ["auto", "map", "vmap"], "Lanes in turn or side by side."
+)
+_CACHE_DIR = flags.DEFINE_string(
+    "cache_dir", None, "Compiled programs; $XDG_CACHE_HOME/convoy by default."
+)
 _CACHE = flags.DEFINE_bool("cache", True, "Keep compiled programs for the next run.")
 
 
@@ -48,32 +60,39 @@ def main() -> int:
 
 def _parse(argv: list[str]) -> None:
     """Flags into values, with this project's own words and exit code for mistakes."""
-    if len(argv) > 1 and argv[1] in ("--help", "-h", "-help"):
+    if {"--help", "--helpfull", "-h"} & set(argv):
         print(__doc__)
-        print(flags.FLAGS.get_help())
+        own = flags.FLAGS.main_module_help()
+        print(flags.FLAGS.get_help() if "--helpfull" in argv else own)
         raise SystemExit(0)
     try:
         rest = flags.FLAGS(argv)
     except flags.Error as error:
         raise ConfigError(" ".join(str(error).split())) from error
-    except (AttributeError, KeyError) as error:
-        name = next((a for a in argv if a.startswith("--config.")), "").lstrip("-").partition("=")[0]
-        hint = configs.suggestion(name)
-        raise ConfigError(f"{' '.join(str(error).split())} ({name}: {hint})") from error
-    except (OSError, SyntaxError, ImportError) as error:
-        raise ConfigError(f"cannot read the config file: {error}") from error
+    except (
+        AttributeError,
+        KeyError,
+    ) as error:  # what config_flags makes of a key that is not there
+        name = (
+            next((a for a in argv if a.startswith("--config.")), "").lstrip("-").partition("=")[0]
+        )
+        raise ConfigError(f"unknown key {name}: {configs.suggestion(name)}") from error
+    except Exception as error:  # a config file is a program: anything may come out of it
+        raise _failed(error) from error
     if len(rest) > 1:
         raise ConfigError(f"not a flag: {rest[1]!r}; flags begin with --, see --help")
 
 
 def _train() -> int:
     options = Options(
-        workdir=Path(_WORKDIR.value or _default_workdir()),
+        workdir=Path(_WORKDIR.value) if _WORKDIR.value else _default_workdir(),
         data_dir=_DATA_DIR.value,
         devices=_DEVICES.value,
         lanes=_LANES.value,
         strategy=_STRATEGY.value,
-        cache_dir=(Path(_CACHE_DIR.value) if _CACHE_DIR.value else CACHE_DIR) if _CACHE.value else None,
+        cache_dir=(Path(_CACHE_DIR.value) if _CACHE_DIR.value else CACHE_DIR)
+        if _CACHE.value
+        else None,
     )
     results = train(configs.resolve(_config(), _AXIS.value), options, Console())
     bad = {record.status for record in results.trials.values()} & {"diverged", "failed"}
@@ -82,25 +101,39 @@ def _train() -> int:
 
 def _config() -> Any:
     """What the config file returned; its mistakes in one line."""
+    path = _config_name().partition(":")[0]
+    if not Path(path).exists():
+        raise ConfigError(f"no config file {path}; configs/sweep.py is one")
     try:
         config = _CONFIG.value
-        if config is not None:
-            config.to_dict()  # a file that failed to load says so only when it is used
+        config.to_dict()  # a file that failed to load says so only when it is used
     except ConvoyError:
         raise
-    except Exception as error:  # a config file is a program: anything may come out of it
-        raise ConfigError(f"the config file fails: {type(error).__name__}: {error}") from error
-    if config is None:
-        raise ConfigError("say what to train: --config=configs/sweep.py")
+    except Exception as error:
+        raise _failed(error) from error
     return config
+
+
+def _failed(error: BaseException) -> ConfigError:
+    """What a config file raised, without what its loader wrapped around it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    words = " ".join(str(error).split())
+    return ConfigError(f"{_config_name()} fails: {type(error).__name__}: {words}")
+
+
+def _config_name() -> str:
+    """The config flag as it was given: configs/sweep.py:smoke."""
+    for place, flag in enumerate(sys.argv):
+        name, equals, value = flag.lstrip("-").partition("=")
+        if name == "config" and flag.startswith("-"):
+            return value if equals else "".join(sys.argv[place + 1 : place + 2])
+    raise ConfigError("say what to train: --config=configs/sweep.py")
 
 
 def _default_workdir() -> Path:
     """runs/sweep for configs/sweep.py, runs/sweep_smoke for configs/sweep.py:smoke."""
-    path, _, argument = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
-    if not argument:
-        given = next((a for a in sys.argv if a.startswith("--config=")), "")
-        argument = given.partition(".py:")[2]
+    path, _, argument = _config_name().partition(":")
     return Path("runs") / "_".join(filter(None, (Path(path).stem, argument.replace("/", "_"))))
 
 

@@ -13,6 +13,7 @@ from flax import nnx
 
 from bench import draws, ops
 from bench import layers as spec
+from bench.draws import Array
 from bench.layers import Layers, Shape
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
@@ -42,8 +43,8 @@ class Step(NamedTuple):
 
     train: bool
     values: jax.Array
-    key: jax.Array | None = None
-    stream: jax.Array | int = 0
+    key: Array | None = None
+    stream: Array | int = 0
     mask: jax.Array | None = None
 
 
@@ -136,9 +137,7 @@ class _BatchNorm(nnx.BatchNorm):
 
 @_module.register
 def _(layer: spec.BatchNorm, shape: Shape, build: Build) -> nnx.Module:
-    return _BatchNorm(
-        shape[-1], momentum=layer.momentum, epsilon=layer.epsilon, **build.arguments
-    )
+    return _BatchNorm(shape[-1], momentum=layer.momentum, epsilon=layer.epsilon, **build.arguments)
 
 
 class _Dropout(nnx.Module):

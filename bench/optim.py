@@ -91,7 +91,9 @@ def schedule(trial: Trial, steps_per_epoch: int) -> optax.Schedule:
         case "warmup_cosine":
             warmup = max(1, round(trial["warmup_fraction"] * total))
             end = rate * trial["final_fraction"]
-            return optax.warmup_cosine_decay_schedule(0.0, rate, warmup, max(total, warmup + 1), end)
+            return optax.warmup_cosine_decay_schedule(
+                0.0, rate, warmup, max(total, warmup + 1), end
+            )
         case "exponential" | "step" as kind:
             every = max(1, round(trial["decay_epochs"] * steps_per_epoch))
             staircase = kind == "step"

@@ -127,7 +127,9 @@ def plan(
     if strategy not in ("auto", "map", "vmap"):
         raise ConfigError(f"strategy={strategy!r} is not allowed: auto, map or vmap")
     if lanes < 0:
-        raise ConfigError(f"lanes={lanes} is not allowed: give a number ≥ 1, or 0 for as many as fit")
+        raise ConfigError(
+            f"lanes={lanes} is not allowed: give a number ≥ 1, or 0 for as many as fit"
+        )
     if strategy == "auto":
         strategy = "map" if machine.platform == "cpu" else "vmap"
     groups: dict[Structure, list[Trial]] = {}
@@ -139,10 +141,13 @@ def plan(
             )
         key = structure(trial, workload.classes)
         if key not in groups:
-            summary.check(trial.layers(workload.classes), workload.image_shape, workload.classes, trial.id)
+            summary.check(
+                trial.layers(workload.classes), workload.image_shape, workload.classes, trial.id
+            )
         groups.setdefault(key, []).append(trial)
     return tuple(
-        _program(key, members, workload, machine, lanes, strategy) for key, members in groups.items()
+        _program(key, members, workload, machine, lanes, strategy)
+        for key, members in groups.items()
     )
 
 
@@ -202,7 +207,7 @@ def _lanes_that_fit(
 
 
 def _dispatch_steps(steps_per_epoch: int, step_s: float) -> int:
-    """S: an epoch cut into equal dispatches of about `DISPATCH_SECONDS`, of a divisor's length if one is near."""
+    """S: an epoch in equal dispatches of about `DISPATCH_SECONDS`, without a rest if that is near."""
     fewest = math.ceil(steps_per_epoch / max(1, DISPATCH_SECONDS // step_s))
     for dispatches in range(fewest, 2 * fewest):
         if steps_per_epoch % dispatches == 0:

@@ -117,7 +117,9 @@ class Program:
         self._share(seconds)
         for seat in self.seated:
             seat.epoch += 1
-        rows = [{name: column[s.lane].item() for name, column in metrics.items()} for s in self.seated]
+        rows = [
+            {name: column[s.lane].item() for name, column in metrics.items()} for s in self.seated
+        ]
         return rows, {"event": "evaluate", "program": self.plan.id, "seconds": seconds}
 
     def _share(self, seconds: float) -> None:

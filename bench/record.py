@@ -69,16 +69,16 @@ class Journal:
 
 
 def _line(event: Mapping[str, Any]) -> bytes:
-    body = json.dumps(_finite(event), separators=(",", ":"), allow_nan=False)
+    body = json.dumps(finite(event), separators=(",", ":"), allow_nan=False)
     return f'{body[:-1]},"crc32":"{zlib.crc32(body.encode()):08x}"}}\n'.encode()
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """NaN and infinities as None: JSON has no word for them."""
     if isinstance(value, Mapping):
-        return {k: _finite(v) for k, v in value.items()}
+        return {k: finite(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
+        return [finite(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
@@ -96,7 +96,9 @@ def _lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError as error:
-        raise RecordError(f"cannot read {path}: {error.strerror}; is it a run directory?") from error
+        raise RecordError(
+            f"cannot read {path}: {error.strerror}; is it a run directory?"
+        ) from error
     # What follows the last line end is empty, or torn.
     for number, line in enumerate(lines[:-1], 1):
         event = _checked(line)
@@ -214,8 +216,12 @@ class Results:
     def _restart(self) -> None:
         """A new process begins: what it had not finished starts again from the beginning."""
         self.finished = None
-        done = {id for id, record in self.trials.items() if record.status in ("completed", "diverged")}
-        self.trials = {id: record for id, record in self.trials.items() if id in done}
+        done = {
+            name
+            for name, record in self.trials.items()
+            if record.status in ("completed", "diverged")
+        }
+        self.trials = {name: record for name, record in self.trials.items() if name in done}
         self.curves = [row for row in self.curves if row["trial"] in done]
 
     @property

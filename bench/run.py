@@ -61,7 +61,9 @@ def train(settings: Settings, options: Options, console: Console) -> Results:
     sampler = search.create(settings.search, settings.trial, settings.space, identity)
     saved = {"schema": SCHEMA, **settings.to_json(), "fingerprint": dataset.fingerprint}
     _same_config(options.workdir, saved)
-    sizes = f"{len(dataset.train)} training, {len(dataset.valid)} validation, {len(dataset.test)} test"
+    sizes = (
+        f"{len(dataset.train)} training, {len(dataset.valid)} validation, {len(dataset.test)} test"
+    )
     console.print(f"{len(sampler.known)} trials on {dataset.name}: {sizes} examples")
     results = _recorded(options.workdir)
     if results.finished and results.finished["reason"] == "completed":
@@ -69,7 +71,9 @@ def train(settings: Settings, options: Options, console: Console) -> Results:
     else:
         results = _train(settings, options, console, dataset, sampler, saved, started, data_s)
     final(console, results)
-    console.print(f"written to {options.workdir}: report.md, trials.csv, curves.parquet, run.json, best.npz")
+    console.print(
+        f"written to {options.workdir}: report.md, trials.csv, curves.parquet, run.json, best.npz"
+    )
     return results
 
 
@@ -142,7 +146,9 @@ def _devices(options: Options, precision: str) -> list[Any]:
     from bench import timing
 
     if options.devices < 0:
-        raise ConfigError(f"devices={options.devices} is not allowed: give a number ≥ 1, or 0 for all")
+        raise ConfigError(
+            f"devices={options.devices} is not allowed: give a number ≥ 1, or 0 for all"
+        )
     jax.config.update("jax_num_cpu_devices", options.devices or timing.cores())
     jax.config.update("jax_enable_x64", precision == "float64")
     if options.cache_dir is not None:
@@ -152,7 +158,9 @@ def _devices(options: Options, precision: str) -> list[Any]:
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
     devices = jax.local_devices()
     if options.devices > len(devices):
-        raise ConfigError(f"devices={options.devices}, but there are {len(devices)}: {devices[0].device_kind}")
+        raise ConfigError(
+            f"devices={options.devices}, but there are {len(devices)}: {devices[0].device_kind}"
+        )
     return devices[: options.devices or None]
 
 

@@ -149,7 +149,9 @@ def parse_axis(text: str) -> Axis:
         if isinstance(tree, ast.Name):  # --axis=optimizer=adam, quotes lost to the shell
             return Choice((tree.id,))
         if isinstance(tree, ast.Tuple | ast.List):
-            return axis(tuple(e.id if isinstance(e, ast.Name) else ast.literal_eval(e) for e in tree.elts))
+            return axis(
+                tuple(e.id if isinstance(e, ast.Name) else ast.literal_eval(e) for e in tree.elts)
+            )
         return axis(ast.literal_eval(tree))
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError) as error:
         raise ConfigError(

@@ -18,6 +18,7 @@ from jax import lax
 
 from bench import draws, hyperparameters, layers, optim
 from bench.data.augment import DRAWS, augment
+from bench.draws import Array
 from bench.layers import Shape
 from bench.network import Build, Network, Step
 from bench.plan import ProgramPlan
@@ -30,18 +31,18 @@ TRAIN, VALID, TEST, PADDING = range(4)  # segments of the evaluation set
 class TrainingSet(NamedTuple):
     """`images` (N, H, W, C) uint8, `labels` (N,) int32, `mean` and `std` (C,) of pixels / 255."""
 
-    images: jax.Array
-    labels: jax.Array
-    mean: jax.Array
-    std: jax.Array
+    images: Array
+    labels: Array
+    mean: Array
+    std: Array
 
 
 class EvaluationSet(NamedTuple):
     """`images` (M, H, W, C) uint8, `labels` (M,), `segment` (M,): TRAIN, VALID, TEST or PADDING."""
 
-    images: jax.Array
-    labels: jax.Array
-    segment: jax.Array
+    images: Array
+    labels: Array
+    segment: Array
 
 
 class Lane(NamedTuple):
@@ -74,10 +75,10 @@ class Epoch(NamedTuple):
         dropout_key, augment_key: (2,) uint32.
     """
 
-    rates: jax.Array
-    order: jax.Array
-    dropout_key: jax.Array
-    augment_key: jax.Array
+    rates: Array
+    order: Array
+    dropout_key: Array
+    augment_key: Array
 
 
 class Evaluation(NamedTuple):
@@ -89,7 +90,9 @@ class Evaluation(NamedTuple):
     collapsed: jax.Array
 
 
-def hyper_of(trial: Trial, program: ProgramPlan, labels: np.ndarray, classes: int) -> dict[str, Any]:
+def hyper_of(
+    trial: Trial, program: ProgramPlan, labels: np.ndarray, classes: int
+) -> dict[str, Any]:
     """The numbers in which a lane may differ from its neighbours, as host arrays.
 
     Args:
@@ -136,7 +139,9 @@ class LaneProgram:
         self.examples, self.dtype = examples, dtype
         self.steps_per_epoch = -(-examples // program.batch_size)
         network = nnx.eval_shape(self._network)
-        self._graph, params, self._stats = nnx.split(network, nnx.Param, nnx.BatchStat)
+        self._graph: Any
+        self._stats: Any
+        self._graph, params, self._stats = nnx.split(network, nnx.Param, nnx.BatchStat)  # type: ignore[misc]
         self.packing, self.stats_packing = Packing(params), Packing(self._stats)
 
     def _network(self) -> Network:
@@ -147,7 +152,8 @@ class LaneProgram:
         """The state from which a trial starts, with (P,) `params` from `initial_values`."""
         # Running means begin at 0, variances at 1.
         stats = jax.tree_util.tree_map_with_path(
-            lambda path, leaf: jnp.full(leaf.shape, float("var" in str(path)), leaf.dtype), self._stats
+            lambda path, leaf: jnp.full(leaf.shape, float("var" in str(path)), leaf.dtype),
+            self._stats,
         )
         zero = jnp.zeros((), self.dtype)
         optimizer = optim.init(self.program.optimizers, hyper, params)
@@ -166,7 +172,7 @@ class LaneProgram:
         sums = jax.tree.map(lambda total: jnp.where(first == 0, 0, total), sums)
         lane = lane._replace(**dict(zip(("loss", "weight", "correct", "seen"), sums, strict=True)))
 
-        def step(lane: Lane, now: tuple[jax.Array, jax.Array]) -> tuple[Lane, None]:
+        def step(lane: Lane, now: tuple[Array, Array]) -> tuple[Lane, None]:
             index, rate = now
 
             def update() -> Lane:
@@ -179,9 +185,7 @@ class LaneProgram:
         steps = first + jnp.arange(self.program.steps, dtype=jnp.int32)
         return lax.scan(step, lane, (steps, epoch.rates))[0]
 
-    def _step(
-        self, lane: Lane, epoch: Epoch, index: jax.Array, rate: jax.Array, data: TrainingSet
-    ) -> Lane:
+    def _step(self, lane: Lane, epoch: Epoch, index: Array, rate: Array, data: TrainingSet) -> Lane:
         """One update, on the epoch's batch number `index`; the last batch may be partly padding."""
         hyper, size = lane.hyper, self.program.batch_size
         places = index * size + jnp.arange(size, dtype=jnp.int32)
@@ -243,13 +247,18 @@ class LaneProgram:
             predicted = logits.argmax(-1).astype(jnp.int32)
             loss, correct = sums
             hits = (predicted == part.labels).astype(self.dtype)
-            return (loss.at[part.segment].add(losses), correct.at[part.segment].add(hits)), predicted
+            return (
+                loss.at[part.segment].add(losses),
+                correct.at[part.segment].add(hits),
+            ), predicted
 
         zeros = jnp.zeros(PADDING + 1, self.dtype)
         (loss, correct), predicted = lax.scan(batch, (zeros, zeros), data)
         predicted, segment = predicted.reshape(-1), data.segment.reshape(-1)
         chosen, others = segment == TEST, predicted.max() + 1
-        one_class = jnp.where(chosen, predicted, -1).max() == jnp.where(chosen, predicted, others).min()
+        one_class = (
+            jnp.where(chosen, predicted, -1).max() == jnp.where(chosen, predicted, others).min()
+        )
         return Evaluation(loss[:PADDING], correct[:PADDING], predicted, one_class)
 
     def _forward(
@@ -259,7 +268,7 @@ class LaneProgram:
         logits = network(images, told)
         return logits, nnx.state(network, nnx.BatchStat)
 
-    def _standardised(self, images: jax.Array, data: TrainingSet) -> jax.Array:
+    def _standardised(self, images: Array, data: TrainingSet) -> jax.Array:
         """Pixels 0…255 → mean 0 and deviation 1 over the training set, channel by channel."""
         mean, std = data.mean.astype(self.dtype), data.std.astype(self.dtype)
         return (images / 255 - mean) / std

@@ -1,8 +1,8 @@
 """The loop that trains a sweep. Read it from top to bottom: this is the product.
 
-    sampler ─► trials ─► programs' lanes: fill · train · evaluate ─► journal ─► report
-       ▲                                                 │
-       └──────────────────── metrics ────────────────────┘
+sampler ─► trials ─► programs' lanes: fill · train · evaluate ─► journal ─► report
+   ▲                                                 │
+   └──────────────────── metrics ────────────────────┘
 """
 
 import math
@@ -16,7 +16,7 @@ from bench import layers as architecture
 from bench.best import Best
 from bench.data import Dataset
 from bench.program import Program, Seat
-from bench.record import Journal, Results
+from bench.record import Journal, Results, finite
 from bench.report import Progress
 from bench.search import Sampler
 from bench.trial import Trial
@@ -179,6 +179,7 @@ class Sweep:
 
     def record(self, *events: Mapping[str, Any]) -> None:
         """Writes events to the journal, then takes them into the results."""
-        self.journal.append(*events)
-        for event in events:
+        written = [finite(event) for event in events]
+        self.journal.append(*written)
+        for event in written:
             self.results.add(event)

@@ -45,7 +45,7 @@ def software(precision: str) -> dict[str, Any]:
         **{name: _version(name) for name in _PACKAGES},
         "git_commit": _commit(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "matmul_precision": jax.config.jax_default_matmul_precision or "default",
+        "matmul_precision": getattr(jax.config, "jax_default_matmul_precision", None) or "default",
         "precision": precision,
     }
 

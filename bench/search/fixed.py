@@ -53,12 +53,16 @@ def random_trials(
     if trials < 1:
         raise ConfigError("random search needs a number of trials: --config.search.trials=N, N ≥ 1")
     if not space:
-        raise ConfigError("random search needs an axis: --axis=learning_rate='log_uniform(1e-4, 1e-1)'")
+        raise ConfigError(
+            "random search needs an axis: --axis=learning_rate='log_uniform(1e-4, 1e-1)'"
+        )
     found: dict[str, Trial] = {}
     # A discrete space may be smaller than the number asked for; a hundred draws in a row that bring
     # nothing new are taken as its end.
     misses, index = 0, 0
-    patience = 1 if all(isinstance(a, Choice) and len(a.values) == 1 for a in space.values()) else 100
+    patience = (
+        1 if all(isinstance(a, Choice) and len(a.values) == 1 for a in space.values()) else 100
+    )
     while len(found) < trials and misses < patience:
         trial = Trial.create({**base, **draw(space, seed, index)}, data)
         misses = misses + 1 if trial.id in found else 0
