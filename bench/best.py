@@ -2,7 +2,6 @@
 
 import io
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,5 +87,6 @@ class Best:
             raise RecordError(
                 f"{workdir} holds no {NAME}: no trial has been completed there"
             ) from error
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise RecordError(f"{path} is damaged ({error}); train again") from error
+        except Exception as error:  # a damaged zip raises whatever its damaged part leads to
+            words = " ".join(str(error).split())
+            raise RecordError(f"{path} is damaged ({words}); train again") from error

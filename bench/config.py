@@ -1,6 +1,7 @@
 """Config files: what they start from, how they are checked, and what is saved of them."""
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -97,11 +98,14 @@ def resolve(config: ConfigDict, axes: Iterable[str] = ()) -> Settings:
     """
     if not isinstance(config, ConfigDict):
         raise ConfigError("get_config must return a ConfigDict: start from bench.config.defaults()")
-    given = config.to_dict()
     known = defaults().to_dict()
+    given = {**known, **config.to_dict()}
     _known_keys(given, known, "config")
-    for part in ("data", "search", "budget"):
+    for name, value in given.items():
+        _same_kind(f"config.{name}", value, known[name])
+    for part in ("data", "search", "budget"):  # a config may have replaced one by a dict of less
         _known_keys(given[part], known[part], f"config.{part}")
+        given[part] = {**known[part], **given[part]}
         for name, value in given[part].items():
             _same_kind(f"config.{part}.{name}", value, known[part][name])
     varied = {name: space.axis(value) for name, value in given["space"].items()}
@@ -118,8 +122,8 @@ def resolve(config: ConfigDict, axes: Iterable[str] = ()) -> Settings:
         raise ConfigError(
             f"precision={given['precision']!r} is not allowed: {' or '.join(PRECISIONS)}"
         )
-    if given["budget"]["seconds"] < 0:
-        raise ConfigError("budget.seconds must be ≥ 0 (0: no limit)")
+    if not 0 <= given["budget"]["seconds"] < math.inf:
+        raise ConfigError("budget.seconds must be a finite number ≥ 0 (0: no limit)")
     options = {f.name: given["data"][f.name] for f in fields(DataOptions)}
     options["classes"] = tuple(options["classes"])
     return Settings(
@@ -143,6 +147,8 @@ def _same_kind(name: str, value: Any, default: Any) -> None:
     kinds: tuple[type, ...] = {float: (int, float), tuple: (tuple, list)}.get(
         type(default), (type(default),)
     )
+    if isinstance(default, Mapping) and not isinstance(value, Mapping):
+        raise ConfigError(f"{name}={value!r} must be a dict")
     if not isinstance(value, kinds) or isinstance(value, bool) != isinstance(default, bool):
         raise ConfigError(f"{name}={value!r} must be of the kind of {default!r}")
 

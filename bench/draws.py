@@ -21,14 +21,19 @@ INIT, ORDER, DROPOUT, AUGMENT = range(4)  # purposes
 @functools.lru_cache(maxsize=4096)
 def key(seed: int, purpose: int, epoch: int = 0) -> np.ndarray:
     """(2,) uint32: the key of everything that one seed is used for in one epoch."""
-    return np.random.SeedSequence((seed, purpose, epoch)).generate_state(2)
+    return _read_only(np.random.SeedSequence((seed, purpose, epoch)).generate_state(2))
 
 
 @functools.lru_cache(maxsize=8)
 def order(data_seed: int, epoch: int, examples: int) -> np.ndarray:
     """(examples,) int32: the order in which an epoch visits its examples."""
     generator = np.random.Generator(np.random.PCG64((data_seed, ORDER, epoch)))
-    return generator.permutation(examples).astype(np.int32)
+    return _read_only(generator.permutation(examples).astype(np.int32))
+
+
+def _read_only(cached: np.ndarray) -> np.ndarray:
+    cached.flags.writeable = False  # every caller gets the same array
+    return cached
 
 
 def uniform(key: Array, stream: Array | int, first: int, shape: tuple[int, ...]) -> jax.Array:

@@ -5,7 +5,7 @@ Models bring theirs as keyword arguments (`bench.zoo`). The tables here are data
 line, the trial's identity, the device code and the documentation all agree on one spelling.
 """
 
-import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -118,9 +118,10 @@ def resolve(settings: Mapping[str, Any]) -> dict[str, Value]:
     Raises:
         ConfigError: an unknown name, or a value that its hyperparameter does not allow.
     """
+    names = known()
     for name in settings:
-        if name not in known():
-            raise ConfigError(f"unknown hyperparameter {name!r}: {nearest(name, known())}")
+        if name not in names:
+            raise ConfigError(f"unknown hyperparameter {name!r}: {nearest(name, names)}")
     given = {name: value for name, value in settings.items() if value is not None}
     resolved = _checked(COMMON, given)
     resolved |= _checked(OPTIMIZERS[resolved["optimizer"]], given)
@@ -134,7 +135,7 @@ def _checked(table: Mapping[str, Hyperparameter], given: Mapping[str, Any]) -> d
     checked = {}
     for name, rule in table.items():
         value = _canonical(name, given.get(name, rule.default), rule.default)
-        if not rule.valid(value):
+        if isinstance(value, tuple) or not rule.valid(value):
             hint = (
                 f"; {nearest(value, rule.allowed[7:].split(', '))}"
                 if isinstance(value, str)
@@ -151,9 +152,10 @@ def _canonical(name: str, value: Any, default: Any) -> Any:
         return tuple(_canonical(name, v, default) for v in value)
     wanted = type(default)
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if wanted is float and number and math.isfinite(value):
-        return float(value)
-    if wanted is int and number and math.isfinite(value) and value == int(value):
+    finite = number and abs(value) <= sys.float_info.max  # so not NaN, nor too large for a float
+    if wanted is float and finite:
+        return float(value) + 0.0  # -0.0 becomes 0.0
+    if wanted is int and finite and value == int(value):
         return int(value)
     if wanted in (bool, str) and isinstance(value, wanted):
         return value

@@ -17,10 +17,10 @@ _TRUNCATED_STD = 0.87962566103423978
 
 
 def initial_values(packing: Packing, seed: int, init: str) -> np.ndarray:
-    """(P,) float32: the parameters from which a trial starts.
+    """(P,) float32: the parameters, or the batch statistics, from which a trial starts.
 
     Args:
-        packing: of the network's parameters.
+        packing: of the network's parameters or statistics.
         seed: the trial's.
         init: a name in `hyperparameters.INITIALIZERS`, for kernels. Each has a generator of its own, by
             its place among the kernels.
@@ -31,7 +31,7 @@ def initial_values(packing: Packing, seed: int, init: str) -> np.ndarray:
             case "kernel":
                 part[:] = kernel(part.shape, (seed, INIT, kernels), init)
                 kernels += 1
-            case "scale":  # batch norm's; biases stay zero
+            case "scale" | "var":  # batch norm's; biases and running means stay zero
                 part[:] = 1
     return values
 

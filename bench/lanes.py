@@ -181,14 +181,17 @@ class Lanes:
         self.peak_bytes = _peak_bytes(self._train)
         self.compile_s = self.clock() - start
 
-    def _fresh(self, trial: Trial) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def _fresh(self, trial: Trial) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
         """A trial's start on the host: what `LaneProgram.fresh` takes."""
         dataset = self.data.dataset
         hyper = hyper_of(trial, self.program, dataset.train.labels, dataset.classes)
         arrays = {name: np.asarray(value) for name, value in hyper.items()}
         floats = {n: a.astype(self._dtype) for n, a in arrays.items() if a.dtype.kind == "f"}
-        params = initial_values(self.lane.packing, trial["seed"], trial["init"])
-        return params.astype(self._dtype), {**arrays, **floats}
+        params, stats = (
+            initial_values(packing, trial["seed"], trial["init"]).astype(self._dtype)
+            for packing in (self.lane.packing, self.lane.stats_packing)
+        )
+        return params, stats, {**arrays, **floats}
 
     def _compiled(
         self, function: Callable, per_lane: tuple, shared: tuple, donate: bool = False
@@ -272,11 +275,14 @@ class Lanes:
 
     def weights(self, lane: int) -> dict[str, np.ndarray]:
         """A lane's parameters and batch statistics on the host, by path (`layers/0/kernel`)."""
-        params = _row(self._state.params, lane)
-        stats = [_row(leaf, lane) for leaf in jax.tree.leaves(self._state.stats)]
-        arrays = [*self.lane.packing.arrays(params), *stats]
-        paths = (*self.lane.packing.paths, *self.lane.stats_packing.paths)
-        return dict(zip(paths, arrays, strict=True))
+        found: dict[str, np.ndarray] = {}
+        for packing, vectors in (
+            (self.lane.packing, self._state.params),
+            (self.lane.stats_packing, self._state.stats),
+        ):
+            arrays = packing.arrays(_row(vectors, lane))
+            found |= dict(zip(packing.paths, arrays, strict=True))
+        return found
 
 
 def _row(array: jax.Array, lane: int) -> np.ndarray:

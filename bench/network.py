@@ -137,7 +137,11 @@ class _BatchNorm(nnx.BatchNorm):
 
 @_module.register
 def _(layer: spec.BatchNorm, shape: Shape, build: Build) -> nnx.Module:
-    return _BatchNorm(shape[-1], momentum=layer.momentum, epsilon=layer.epsilon, **build.arguments)
+    norm = _BatchNorm(shape[-1], momentum=layer.momentum, epsilon=layer.epsilon, **build.arguments)
+    # Flax keeps running statistics in float32, whatever the parameters are in.
+    norm.mean = nnx.BatchStat(jnp.zeros(shape[-1], build.arguments["dtype"]))
+    norm.var = nnx.BatchStat(jnp.ones(shape[-1], build.arguments["dtype"]))
+    return norm
 
 
 class _Dropout(nnx.Module):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
@@ -103,7 +104,8 @@ def schedule(trial: Trial, steps_per_epoch: int) -> optax.Schedule:
 
 def learning_rates(trial: Trial, steps_per_epoch: int) -> np.ndarray:
     """(epochs · steps_per_epoch,): the learning rate of each of the trial's updates."""
-    steps = np.arange(trial["epochs"] * steps_per_epoch)
+    # Optax counts in int32, and its rates are as exact as that makes them.
+    steps = np.arange(trial["epochs"] * steps_per_epoch, dtype=np.int32)
     with jax.default_device(jax.local_devices(backend="cpu")[0]):
-        rates = np.asarray(schedule(trial, steps_per_epoch)(steps))
+        rates = np.asarray(schedule(trial, steps_per_epoch)(jnp.asarray(steps)))
     return np.broadcast_to(rates, steps.shape)

@@ -5,6 +5,7 @@ depends on it. A torn last line, from a process that was killed, is cut off; a d
 error. Views are written to a temporary file and renamed, so that a reader sees the old or the new.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -47,16 +48,24 @@ class Journal:
             if path.exists():
                 whole = sum(len(line) + 1 for line, _ in _lines(path))
                 os.truncate(path, whole)
-            self._file = path.open("ab")
+            # Unbuffered: a failed write leaves nothing behind that closing would try again.
+            self._file = path.open("ab", buffering=0)
         except OSError as error:
             raise RecordError(f"cannot write {path}: {error.strerror}") from error
 
     def append(self, *events: Mapping[str, Any]) -> None:
-        """Writes events, in order, and waits until the disk has them."""
-        if events:
-            self._file.write(b"".join(map(_line, events)))
-            self._file.flush()
+        """Writes events, in order, and waits until the disk has them.
+
+        Raises:
+            RecordError: the disk is full or gone.
+        """
+        content = b"".join(map(_line, events))
+        try:
+            while content:
+                content = content[self._file.write(content) :]
             os.fsync(self._file.fileno())
+        except OSError as error:
+            raise RecordError(f"cannot write {self._file.name}: {error.strerror}") from error
 
     def close(self) -> None:
         self._file.close()
@@ -249,7 +258,7 @@ class Results:
             (self._score(r.metrics) for r in self.trials.values() if r.status == "completed"),
             default=(math.inf, math.inf),
         )
-        return self._score(metrics) < best
+        return self._score(finite(metrics)) < best  # as read back: NaN is neither below nor above
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -263,5 +272,6 @@ def write_file(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise RecordError(f"cannot write {path}: {error.strerror}") from error

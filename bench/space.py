@@ -52,8 +52,8 @@ class Distribution:
 
     def __post_init__(self) -> None:
         numbers = (self.low, self.high, self.step)
-        if not all(isinstance(n, int | float) and math.isfinite(n) for n in numbers):
-            raise ConfigError(f"{self}: bounds and step must be finite numbers")
+        if not all(isinstance(n, int | float) and abs(n) <= 1e300 for n in numbers):
+            raise ConfigError(f"{self}: bounds and step must be finite numbers, within ±1e300")
         if not self.low < self.high:
             raise ConfigError(f"{self}: the lower bound must be below the upper")
         if self.log and self.low <= 0:
@@ -66,7 +66,7 @@ class Distribution:
         # last are as likely as the others.
         low, high = self.low, self.high
         if self.step and not self.log:
-            low, high = low - self.step / 2, high + self.step / 2
+            low, high = low - self.step / 2, low + (self._last + 0.5) * self.step
         if self.log:
             value = math.exp(generator.uniform(math.log(low), math.log(high)))
         else:
@@ -77,8 +77,12 @@ class Distribution:
         if not self.step:
             return min(max(value, self.low), self.high)
         steps = round((value - self.low) / self.step)
-        last = math.floor((self.high - self.low) / self.step + 1e-9)
-        return self.low + min(max(steps, 0), last) * self.step
+        return min(self.low + min(max(steps, 0), self._last) * self.step, self.high)
+
+    @property
+    def _last(self) -> int:
+        """How many steps above `low` the last quantised value is."""
+        return math.floor((self.high - self.low) / self.step + 1e-9)
 
     def __str__(self) -> str:
         name = ("q" if self.step else "") + ("log_uniform" if self.log else "uniform")
@@ -91,7 +95,7 @@ Axis = Choice | Distribution
 
 def choice(*values: Any) -> Choice:
     """One of `values`."""
-    return Choice(values)
+    return Choice(tuple(map(_plain, values)))
 
 
 def uniform(low: float, high: float) -> Distribution:
@@ -121,13 +125,21 @@ def axis(value: Any) -> Axis:
     """An axis from what a config may hold: an axis, a tuple or list, one value, or an expression's text.
 
     Raises:
-        ConfigError: an empty tuple.
+        ConfigError: an empty tuple, or a text that cannot be read.
     """
     if isinstance(value, Axis):
         return value
-    if isinstance(value, list | tuple):
-        return Choice(tuple(tuple(v) if isinstance(v, list) else v for v in value))
-    return Choice((value,))
+    if isinstance(value, str):
+        return parse_axis(value)
+    value = _plain(value)
+    return Choice(value if isinstance(value, tuple) else (value,))
+
+
+def _plain(value: Any) -> Any:
+    """`value` without lists and NumPy's types, which do not print as the literals `parse_axis` reads."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    return tuple(map(_plain, value)) if isinstance(value, list | tuple) else value
 
 
 def parse_axis(text: str) -> Axis:
@@ -144,7 +156,8 @@ def parse_axis(text: str) -> Axis:
             if tree.func.id not in _CALLS:
                 known = nearest(tree.func.id, _CALLS)
                 raise ConfigError(f"axis {text!r}: unknown distribution {tree.func.id!r}: {known}")
-            named = {k.arg: ast.literal_eval(k.value) for k in tree.keywords if k.arg}
+            # The argument of a ** has no name; "None" is then refused by the function.
+            named = {str(k.arg): ast.literal_eval(k.value) for k in tree.keywords}
             return _CALLS[tree.func.id](*map(ast.literal_eval, tree.args), **named)
         if isinstance(tree, ast.Name):  # --axis=optimizer=adam, quotes lost to the shell
             return Choice((tree.id,))
@@ -152,7 +165,8 @@ def parse_axis(text: str) -> Axis:
             return axis(
                 tuple(e.id if isinstance(e, ast.Name) else ast.literal_eval(e) for e in tree.elts)
             )
-        return axis(ast.literal_eval(tree))
+        literal = ast.literal_eval(tree)
+        return Choice((literal,)) if isinstance(literal, str) else axis(literal)
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError) as error:
         raise ConfigError(
             f"cannot read the axis {text!r}: write (8, 16, 32) or log_uniform(1e-4, 1e-1)"

@@ -50,14 +50,14 @@ class Lane(NamedTuple):
 
     Attributes:
         params: (P,) the network's parameters, packed.
-        stats: its batch statistics, as Flax has them.
+        stats: (Q,) its batch statistics, packed.
         optimizer: a state for each family present.
         hyper: the trial's own numbers, see `hyper_of`.
         loss, weight, correct, seen: sums over the epoch so far: weighted loss, weights, hits, examples.
     """
 
     params: jax.Array
-    stats: Any
+    stats: jax.Array
     optimizer: Any
     hyper: Any
     loss: jax.Array
@@ -103,7 +103,7 @@ def hyper_of(
     """
     hyper: dict[str, Any] = {
         "family": np.int32(program.optimizers.index(trial["optimizer"])),
-        "values": np.asarray(layers.values(trial.layers(classes)), float),
+        "values": np.asarray(layers.values(trial.layers(classes)) or (0.0,), float),
         "class_weights": _class_weights(trial["class_weights"], labels, classes),
         "clip_norm": float(trial["clip_norm"] or np.inf),
     }
@@ -140,21 +140,15 @@ class LaneProgram:
         self.steps_per_epoch = -(-examples // program.batch_size)
         network = nnx.eval_shape(self._network)
         self._graph: Any
-        self._stats: Any
-        self._graph, params, self._stats = nnx.split(network, nnx.Param, nnx.BatchStat)  # type: ignore[misc]
-        self.packing, self.stats_packing = Packing(params), Packing(self._stats)
+        self._graph, params, stats = nnx.split(network, nnx.Param, nnx.BatchStat)  # type: ignore[misc]
+        self.packing, self.stats_packing = Packing(params), Packing(stats)
 
     def _network(self) -> Network:
         build = Build(self.dtype, self.program.dropout)
         return Network(self.program.layers, self.image_shape, build)
 
-    def fresh(self, params: jax.Array, hyper: Mapping[str, jax.Array]) -> Lane:
-        """The state from which a trial starts, with (P,) `params` from `initial_values`."""
-        # Running means begin at 0, variances at 1.
-        stats = jax.tree_util.tree_map_with_path(
-            lambda path, leaf: jnp.full(leaf.shape, float("var" in str(path)), leaf.dtype),
-            self._stats,
-        )
+    def fresh(self, params: jax.Array, stats: jax.Array, hyper: Mapping[str, jax.Array]) -> Lane:
+        """The state from which a trial starts, with (P,) and (Q,) from `initial_values`."""
         zero = jnp.zeros((), self.dtype)
         optimizer = optim.init(self.program.optimizers, hyper, params)
         return Lane(params, stats, optimizer, hyper, zero, zero, zero, zero)
@@ -262,11 +256,12 @@ class LaneProgram:
         return Evaluation(loss[:PADDING], correct[:PADDING], predicted, one_class)
 
     def _forward(
-        self, params: Any, stats: Any, images: jax.Array, told: Step
-    ) -> tuple[jax.Array, Any]:
-        network = nnx.merge(self._graph, params, stats)
+        self, params: Any, stats: jax.Array, images: jax.Array, told: Step
+    ) -> tuple[jax.Array, jax.Array]:
+        network = nnx.merge(self._graph, params, self.stats_packing.unpack(stats))
         logits = network(images, told)
-        return logits, nnx.state(network, nnx.BatchStat)
+        moved = self.stats_packing.pack(nnx.state(network, nnx.BatchStat))
+        return logits, moved.astype(stats.dtype)
 
     def _standardised(self, images: Array, data: TrainingSet) -> jax.Array:
         """Pixels 0…255 → mean 0 and deviation 1 over the training set, channel by channel."""

@@ -19,7 +19,7 @@ class Packing:
         tree: arrays or shapes, of one dtype.
 
     Attributes:
-        size: P, the length of the vector.
+        size: P, the length of the vector; 1 if there are no arrays, for empty ones lose their sharding.
         paths: the arrays' names, `layers/0/kernel`, in order.
     """
 
@@ -27,16 +27,17 @@ class Packing:
         leaves, self._structure = jax.tree_util.tree_flatten_with_path(tree)
         self._shapes = [leaf.shape for _, leaf in leaves]
         self._ends = np.cumsum([math.prod(shape) for shape in self._shapes], dtype=int).tolist()
-        self.size = self._ends[-1] if leaves else 0
+        self.size = self._ends[-1] if leaves else 1
         self.paths = tuple(_name(path) for path, _ in leaves)
 
     def pack(self, tree: Any) -> jax.Array:
         """The tree's arrays, one behind the other: (P,)."""
-        return jnp.concatenate([leaf.reshape(-1) for leaf in jax.tree.leaves(tree)])
+        flat = [leaf.reshape(-1) for leaf in jax.tree.leaves(tree)]
+        return jnp.concatenate(flat) if flat else jnp.zeros(self.size)
 
     def arrays(self, vector: Any) -> list[Any]:
         """The arrays of a (P,) vector, on the host or the device, in the order of `paths`."""
-        starts = [0, *self._ends[:-1]]
+        starts = [0, *self._ends][:-1]
         parts = zip(starts, self._ends, self._shapes, strict=True)
         return [vector[start:end].reshape(shape) for start, end, shape in parts]
 

@@ -34,8 +34,9 @@ class Fixed:
 def grid_trials(
     base: Mapping[str, Any], space: Mapping[str, Axis], data: Mapping[str, Any]
 ) -> tuple[Trial, ...]:
-    """Every combination of the axes' values over `base`; without an axis, `base` alone."""
-    return tuple(Trial.create({**base, **point}, data) for point in grid(space))
+    """Every different combination of the axes' values over `base`; without an axis, `base` alone."""
+    trials = (Trial.create({**base, **point}, data) for point in grid(space))
+    return tuple({trial.id: trial for trial in trials}.values())
 
 
 def random_trials(

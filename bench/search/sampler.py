@@ -47,6 +47,9 @@ def create(
     Raises:
         ConfigError: an unknown method, or a space that the method cannot search.
     """
+    for name in ("trials", "seed"):
+        if search[name] < 0:
+            raise ConfigError(f"search.{name}={search[name]} is not allowed: a number ≥ 0")
     method = search["method"]
     if method == "grid":
         trials = grid_trials(base, space, data)

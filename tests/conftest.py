@@ -1,0 +1,19 @@
+"""JAX as the tests want it: eight devices, whatever the machine has, and float64 where a test asks."""
+
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import jax
+import pytest
+
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_enable_x64", True)
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """scikit-learn's handwritten digits, cut to 130 training examples, as small as the proofs allow."""
+    from bench.data import DataOptions, load
+
+    return load("digits", DataOptions(limit=190))
