@@ -69,7 +69,8 @@ class Best:
         """
         path = workdir / NAME
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            # np.load would not close a damaged file that it has opened itself.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 about = json.loads(str(arrays["about"]))
                 return cls(
                     trial=Trial.from_json(about),

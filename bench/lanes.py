@@ -114,6 +114,7 @@ class Lanes:
         clock: seconds, monotonic.
 
     Attributes:
+        compiled: whether `compile` has been called.
         compile_s: seconds that tracing and compiling took, after `compile`.
         peak_bytes: of the training function, as XLA plans it; None where it does not say.
     """
@@ -129,6 +130,7 @@ class Lanes:
         self.lane = LaneProgram(program, data.dataset.image_shape, len(data.dataset.train), dtype)
         self.steps_per_epoch = self.lane.steps_per_epoch
         self.sharding = NamedSharding(data.mesh, PartitionSpec("lanes"))
+        self.compiled = False
         self.compile_s = 0.0
         self.peak_bytes: int | None = None
         self._state: Any = None
@@ -179,6 +181,7 @@ class Lanes:
         self._train = self._compiled(train, (flags, epochs), shared, donate=True)
         self._evaluate = self._compiled(evaluate, (), (self._evaluation, self.data.training))
         self.peak_bytes = _peak_bytes(self._train)
+        self.compiled = True
         self.compile_s = self.clock() - start
 
     def _fresh(self, trial: Trial) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:

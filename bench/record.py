@@ -243,22 +243,20 @@ class Results:
 
         def key(record: TrialRecord) -> tuple:
             bad = record.status in ("diverged", "failed")
-            return (bad, *self._score(record.metrics), record.trial.id)
+            return (bad, *self.score(record.trial.id, record.metrics))
 
         return sorted(self.trials.values(), key=key)
 
-    def _score(self, metrics: Mapping[str, float | None]) -> tuple[float, float]:
-        """Sorts the better metrics first."""
+    def score(self, trial: str, metrics: Mapping[str, float | None]) -> tuple[float, float, str]:
+        """Sorts the better trial first; the id decides between equals."""
         accuracy, loss = (metrics.get(f"{self.rank_by}_{kind}") for kind in ("accuracy", "loss"))
-        return -1.0 * (accuracy or 0), math.inf if loss is None else loss
+        return -1.0 * (accuracy or 0), math.inf if loss is None else loss, trial
 
-    def beats_best(self, metrics: Mapping[str, float | None]) -> bool:
+    def beats_completed(self, trial: str, metrics: Mapping[str, float | None]) -> bool:
         """Whether a trial that ends with these metrics is better than every completed one."""
-        best = min(
-            (self._score(r.metrics) for r in self.trials.values() if r.status == "completed"),
-            default=(math.inf, math.inf),
-        )
-        return self._score(finite(metrics)) < best  # as read back: NaN is neither below nor above
+        done = (r for r in self.trials.values() if r.status == "completed")
+        score = self.score(trial, metrics)
+        return all(score < self.score(record.trial.id, record.metrics) for record in done)
 
 
 def write_file(path: Path, content: bytes) -> None:

@@ -59,7 +59,6 @@ class Sweep:
         self.journal, self.results = journal, results
         self.progress, self.limit_s, self.clock = progress, limit_s, clock
         self.compilers = compilers
-        self.done = frozenset(results.trials)  # trained by an earlier process
         self._planned_epochs = sum(trial["epochs"] for trial in sampler.known)
         self._done_epochs = sum(record.epochs for record in results.trials.values())
         self._warm: set[str] = set()
@@ -67,27 +66,33 @@ class Sweep:
     def run(self) -> str:
         """Trains until no trial is left or time is up; returns which: "completed" or "time limit"."""
         start = self.clock()
-        self.compile()
         while self.fill():
             for program in self.programs.values():
+                if self.clock() - start > self.limit_s:
+                    self.pause()
+                    return "time limit"
                 if program.seated:
                     self.train(program)
-            if self.clock() - start > self.limit_s:
-                self.pause()
-                return "time limit"
         return "completed"
 
-    def compile(self) -> None:
-        """Compiles every program that has something to train, `compilers` at a time."""
+    def fill(self) -> bool:
+        """Seats waiting trials in free lanes; False once nothing waits and nothing is at work."""
         self._ask()
-        needed = [program for program in self.programs.values() if program.waiting]
+        self.compile([p for p in self.programs.values() if p.waiting and not p.lanes.compiled])
+        for program in self.programs.values():
+            if program.between_epochs:
+                self.record(*(self._started(program, seat) for seat in program.fill()))
+        return any(program.seated for program in self.programs.values())
+
+    def compile(self, programs: Sequence[Program]) -> None:
+        """Compiles programs, `compilers` at a time, before anything of theirs runs or is timed."""
 
         def compiled(program: Program) -> Program:
             program.lanes.compile(program.waiting[0])
             return program
 
         with ThreadPoolExecutor(self.compilers) as pool:
-            for number, program in enumerate(pool.map(compiled, needed), 1):
+            for number, program in enumerate(pool.map(compiled, programs), 1):
                 self.record(
                     {
                         "event": "program",
@@ -96,15 +101,7 @@ class Sweep:
                         "peak_bytes": program.lanes.peak_bytes,
                     }
                 )
-                self.progress.message(f"compiled {number} of {len(needed)} programs")
-
-    def fill(self) -> bool:
-        """Seats waiting trials in free lanes; False once nothing waits and nothing is at work."""
-        self._ask()
-        for program in self.programs.values():
-            if program.between_epochs:
-                self.record(*(self._started(program, seat) for seat in program.fill()))
-        return any(program.seated for program in self.programs.values())
+                self.progress.message(f"compiled {number} of {len(programs)} programs")
 
     def _ask(self) -> None:
         """Asks for trials until every program's free lanes are spoken for, or the sampler has none."""
@@ -112,7 +109,7 @@ class Sweep:
             trial = self.sampler.ask()
             if trial is None:
                 return
-            if trial.id not in self.done:
+            if trial.id not in self.results.trials:  # an earlier process may have trained it
                 self.programs[self.program_of(trial)].waiting.append(trial)
 
     def _started(self, program: Program, seat: Seat) -> dict[str, Any]:
@@ -133,36 +130,46 @@ class Sweep:
         self.progress.refresh(self.results, busy, self._done_epochs, self._planned_epochs)
 
     def evaluate(self, program: Program) -> None:
-        """Measures every seat, records it, tells the sampler, and frees the lanes of those that ended."""
+        """Measures every seat, records it, tells the sampler, frees the lanes of those that ended."""
         rows, event = program.evaluate()
-        events: list[Mapping[str, Any]] = [event]
-        for seat, metrics in zip(program.seated, rows, strict=True):
-            self._done_epochs += 1
+        events, completed = [event], []
+        for seat, metrics in zip(program.seated, (finite(row) for row in rows), strict=True):
             step = seat.epoch * program.lanes.steps_per_epoch
             about = {"trial": seat.trial.id, "epoch": seat.epoch, "step": step}
             events.append({"event": "epoch", **about, **metrics})
             status = self._status(seat, metrics)
             self.sampler.tell(seat.trial, metrics, ended=bool(status))
+            self._done_epochs += 1
             if status:
-                if status == "completed":
-                    self._keep_if_best(program, seat, metrics)
                 events.append(self._ended(seat, status))
                 program.leave(seat)
+                # A trial that diverged has no more epochs to do.
+                self._done_epochs += seat.trial["epochs"] - seat.epoch
+            if status == "completed":
+                completed.append((seat, metrics))
+        self._keep_best(program, completed)
         self.record(*events)
 
-    def _status(self, seat: Seat, metrics: Mapping[str, float]) -> str:
+    def _status(self, seat: Seat, metrics: Mapping[str, Any]) -> str:
         """How a trial ended with this epoch, "" if it goes on."""
-        if not all(math.isfinite(metrics[f"{part}_loss"]) for part in ("running", "train")):
-            self._planned_epochs -= seat.trial["epochs"] - seat.epoch
+        if metrics["running_loss"] is None or metrics["train_loss"] is None:  # not finite
             return "diverged"
         return "completed" if seat.epoch == seat.trial["epochs"] else ""
 
     def _ended(self, seat: Seat, status: str) -> dict[str, Any]:
         return {"event": "end", "trial": seat.trial.id, "status": status, "seconds": seat.seconds}
 
-    def _keep_if_best(self, program: Program, seat: Seat, metrics: Mapping[str, float]) -> None:
-        """Writes `best.npz` before the journal says that this trial is done: a kill between loses nothing."""
-        if self.results.beats_best(metrics):
+    def _keep_best(
+        self, program: Program, completed: Sequence[tuple[Seat, dict[str, Any]]]
+    ) -> None:
+        """Writes `best.npz` if the best of all is among these trials, which have just ended.
+
+        It is written before the journal says that they are done: a kill between loses nothing.
+        """
+        if not completed:
+            return
+        seat, metrics = min(completed, key=lambda c: self.results.score(c[0].trial.id, c[1]))
+        if self.results.beats_completed(seat.trial.id, metrics):
             Best(
                 trial=seat.trial,
                 classes=self.dataset.class_names,

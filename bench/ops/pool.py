@@ -28,7 +28,8 @@ def average_pool(images: jax.Array, window: Pair, stride: Pair, padding: str) ->
     """The mean of each window's real pixels, padding not counted. Shapes as in `max_pool`."""
     if _tiles(images.shape, window, stride, padding):
         return _windows(images, window).mean((2, 4))
-    return nnx.avg_pool(images, window, stride, padding, count_include_pad=False)
+    mean = nnx.avg_pool(images, window, stride, padding, count_include_pad=False)
+    return mean.astype(images.dtype)  # Flax divides by a count in JAX's default precision
 
 
 def _tiles(shape: tuple[int, ...], window: Pair, stride: Pair, padding: str) -> bool:

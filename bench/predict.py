@@ -1,0 +1,100 @@
+"""Classifies pictures with a run's best trial: `python -m bench.predict RUN picture…`
+
+Each picture is prepared as the training images were (size, gray or colour, standardised).
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from bench.best import Best
+from bench.errors import ConvoyError
+from bench.record import RecordError
+
+
+class Classifier:
+    """A trained trial, ready to classify.
+
+    Args:
+        best: from `Best.read`.
+
+    Raises:
+        RecordError: the weights are not those of the trial's architecture.
+    """
+
+    def __init__(self, best: Best):
+        import jax
+        import jax.numpy as jnp
+        from flax import nnx
+
+        from bench.network import Build, Network, Step
+        from bench.vector import Packing
+
+        look = best.preprocessing
+        layers = best.trial.layers(len(best.classes))
+        shape = (look.height, look.width, look.channels)
+        network = nnx.eval_shape(lambda: Network(layers, shape, Build(jnp.float32, dropout=())))
+        graph, *states = nnx.split(network, nnx.Param, nnx.BatchStat)
+        filled = [_filled(Packing(state), best.weights) for state in states]
+        self.best = best
+
+        def probabilities(images: jax.Array) -> jax.Array:
+            standard = (images / 255.0 - jnp.asarray(look.mean)) / jnp.asarray(look.std)
+            logits = nnx.merge(graph, *filled)(standard, Step(False, jnp.zeros(1)))
+            return jax.nn.softmax(logits)
+
+        self._probabilities = jax.jit(probabilities)
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """(N, H, W, C) uint8 → (N, classes) probabilities."""
+        return np.asarray(self._probabilities(np.asarray(images, np.float32)))
+
+    def picture(self, path: Path | str) -> np.ndarray:
+        """(classes,) probabilities for a picture file; DataError where it cannot be read."""
+        return self(self.best.preprocessing.picture(path)[None])[0]
+
+
+def _filled(packing, weights):  # type: ignore[no-untyped-def]  # its types need JAX
+    """The state that `packing` describes, with these weights."""
+    import jax.numpy as jnp
+
+    try:
+        arrays = [np.asarray(weights[path], np.float32).reshape(-1) for path in packing.paths]
+        return packing.unpack(jnp.asarray(np.concatenate([*arrays, np.zeros(0, np.float32)])))
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecordError(f"best.npz does not fit its trial ({error}); train again") from error
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m bench.predict", description=__doc__)
+    parser.add_argument("run", type=Path, help="a run directory")
+    parser.add_argument("pictures", nargs="+", type=Path, metavar="picture")
+    arguments = parser.parse_args(argv)
+    try:
+        classifier = Classifier(Best.read(arguments.run))
+        found = [(path, classifier.picture(path)) for path in arguments.pictures]
+    except ConvoyError as error:
+        print(f"convoy: {error}", file=sys.stderr)
+        return 2
+    classes, trial = classifier.best.classes, classifier.best.trial
+    table = Table("picture", "class", "probability", "next best", title=f"trial {trial.id}")
+    for path, probabilities in found:
+        first, second = np.argsort(-probabilities, kind="stable")[:2]
+        table.add_row(
+            str(path),
+            classes[first],
+            f"{probabilities[first]:.1%}",
+            f"{classes[second]} {probabilities[second]:.1%}",
+        )
+    Console().print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

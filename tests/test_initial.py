@@ -1,0 +1,137 @@
+import math
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from scipy import stats
+
+from bench.draws import INIT
+from bench.hyperparameters import INITIALIZERS
+from bench.initial import initial_values, kernel
+from bench.layers import Activation, BatchNorm, Conv, Dense, Flatten, Layers
+from bench.network import Build, Network
+from bench.vector import Packing
+
+SHAPES = [(3, 3, 24, 40), (250, 60)]  # fans 216 and 360; 250 and 60
+NAMES = sorted(set(INITIALIZERS) - {"zeros"})
+LAYERS = (Conv(8), BatchNorm(), Conv(8), Conv(8), BatchNorm(), Activation("relu"), Flatten(),
+          Dense(8), Dense(8), Dense(3))  # fmt: skip
+
+
+@pytest.fixture(autouse=True, scope="module")
+def float64() -> Iterator[None]:
+    with jax.enable_x64(True):
+        yield
+
+
+def packing_of(layers: Layers, dtype=jnp.float32) -> Packing:
+    network = nnx.eval_shape(lambda: Network(layers, (4, 4, 8), Build(dtype, ())))
+    return Packing(nnx.state(network, nnx.Param))
+
+
+def named(packing: Packing, values: np.ndarray) -> dict[str, np.ndarray]:
+    return dict(zip(packing.paths, packing.arrays(values), strict=True))
+
+
+def variance(name: str, shape: tuple[int, ...]) -> float:
+    """As the papers and `jax.nn.initializers` have it."""
+    fan_in, fan_out = math.prod(shape[:-1]), math.prod(shape[:-2]) * shape[-1]
+    kind = name.partition("_")[0]
+    return {"lecun": 1 / fan_in, "he": 2 / fan_in, "glorot": 2 / (fan_in + fan_out)}[kind]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("name", NAMES)
+def test_an_initializer_draws_from_its_distribution(name: str, shape: tuple[int, ...]) -> None:
+    """Ours and JAX's own, each against the formula; a tenth of a fan too many would fail."""
+    wanted = variance(name, shape)
+    if name.endswith("uniform"):
+        distribution = stats.uniform(-math.sqrt(3 * wanted), 2 * math.sqrt(3 * wanted))
+    else:
+        unit = stats.truncnorm(-2, 2)
+        distribution = stats.truncnorm(-2, 2, scale=math.sqrt(wanted) / unit.std())
+    ours = kernel(shape, (0, INIT, 0), name)
+    stock = getattr(jax.nn.initializers, name)()(jax.random.key(0), shape, jnp.float32)
+    assert ours.dtype == np.float32
+    for drawn in (ours, np.asarray(stock)):
+        assert drawn.shape == shape
+        drawn = drawn.reshape(-1).astype(float)
+        # The variance of a sample of n is off by about √((kurtosis - 1) / n) of itself.
+        assert abs(drawn.var() / wanted - 1) < 4 * math.sqrt(1.5 / len(drawn))
+        assert abs(drawn.mean()) < 4 * math.sqrt(wanted / len(drawn))
+        assert stats.kstest(drawn, distribution.cdf).pvalue > 1e-3
+        low, high = distribution.support()
+        assert low * 1.000001 <= drawn.min() < 0.99 * low
+        assert 0.99 * high < drawn.max() <= high * 1.000001
+
+
+def test_normals_are_cut_off_at_two_deviations() -> None:
+    drawn = kernel((1000, 200), (0, INIT, 0), "lecun_normal")
+    deviation = math.sqrt(1 / 1000) / 0.87962566103423978
+    assert 1.999 < np.abs(drawn).max() / deviation < 2.000001
+
+
+@pytest.mark.parametrize("init", sorted(INITIALIZERS))
+def test_a_trials_start(init: str) -> None:
+    packing = packing_of(LAYERS)
+    values = initial_values(packing, 5, init)
+    assert values.shape == (packing.size,)
+    assert values.dtype == np.float32
+    for path, part in named(packing, values).items():
+        match path.rpartition("/")[2]:
+            case "bias":
+                assert not part.any()
+            case "scale":
+                assert (part == 1).all()
+            case "kernel":
+                off = part.var() / variance(init, part.shape) - 1 if init != "zeros" else part.any()
+                assert abs(off) < 5 * math.sqrt(1.5 / part.size)
+            case other:
+                pytest.fail(f"nothing is said of {other}")
+
+
+def test_zeros_start_at_zero() -> None:
+    packing = packing_of((Conv(3), Flatten(), Dense(2)))
+    assert not initial_values(packing, 5, "zeros").any()
+
+
+def test_a_start_is_a_function_of_the_seed_alone() -> None:
+    """Not of the precision that the network computes in, nor of JAX's."""
+    values = initial_values(packing_of(LAYERS), 5, "he_normal")
+    assert values.tobytes() == initial_values(packing_of(LAYERS), 5, "he_normal").tobytes()
+    for dtype in (jnp.float64, jnp.bfloat16):
+        other = initial_values(packing_of(LAYERS, dtype), 5, "he_normal")
+        assert values.tobytes() == other.tobytes()
+    with jax.enable_x64(False):
+        assert values.tobytes() == initial_values(packing_of(LAYERS), 5, "he_normal").tobytes()
+    assert values.tobytes() != initial_values(packing_of(LAYERS), 6, "he_normal").tobytes()
+
+
+def test_a_start_is_pinned() -> None:
+    """Results that people have on disk depend on it."""
+    values = initial_values(packing_of((Flatten(), Dense(2, bias=False))), 1, "lecun_normal")
+    np.testing.assert_allclose(values[:3], [-0.0064503001, 0.0028424698, 0.0657518804], rtol=1e-6)
+
+
+def test_kernels_are_independent_of_each_other() -> None:
+    packing = packing_of((Conv(8),) * 4)
+    kernels = [
+        part.reshape(-1)
+        for seed in range(3)
+        for path, part in named(packing, initial_values(packing, seed, "he_normal")).items()
+        if path.endswith("kernel")
+    ]
+    correlation = np.corrcoef(kernels) - np.eye(12)
+    assert np.abs(correlation).max() < 5 / math.sqrt(len(kernels[0]))
+
+
+def test_other_parameters_do_not_move_a_kernels_draws() -> None:
+    """Batch norm between two convs, or a bias, leaves their kernels as they were."""
+    bare = packing_of((Conv(8, bias=False), Conv(8, bias=False)))
+    full = packing_of((Conv(8), BatchNorm(), Activation("relu"), Conv(8)))
+    one, other = (named(p, initial_values(p, 2, "he_normal")) for p in (bare, full))
+    np.testing.assert_array_equal(one["layers/0/kernel"], other["layers/0/kernel"])
+    np.testing.assert_array_equal(one["layers/1/kernel"], other["layers/3/kernel"])
