@@ -161,7 +161,8 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
         if isinstance(one, Mapping) and isinstance(other, Mapping):
             found += differences(one, other, f"{prefix}{name}.")
         elif one != other:
-            found.append(f"{prefix}{name}: {one!r} there, {other!r} here")
+            there, here = ("not given" if v is None else repr(v) for v in (one, other))
+            found.append(f"{prefix}{name}: {there} there, {here} here")
     return found
 
 

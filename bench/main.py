@@ -94,7 +94,9 @@ def _train() -> int:
         if _CACHE.value
         else None,
     )
-    results = train(configs.resolve(_config(), _AXIS.value), options, Console())
+    # Not on a terminal, tables take the width of a wide one rather than lose columns.
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    results = train(configs.resolve(_config(), _AXIS.value), options, console)
     bad = {record.status for record in results.trials.values()} & {"diverged", "failed"}
     return 3 if bad else 0
 

@@ -121,7 +121,7 @@ def test_another_config_in_a_run_directory_is_refused(smoke):
     before = {p.name: p.read_bytes() for p in workdir.iterdir()}
     done = train(workdir, "--config.trial.units=8")
     assert done.returncode == 2
-    assert "trial.units: 64 there, 8 here" in done.stderr
+    assert "trial.units: not given there, 8 here" in done.stderr
     assert {p.name: p.read_bytes() for p in workdir.iterdir()} == before
 
 

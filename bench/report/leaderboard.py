@@ -34,7 +34,8 @@ def leaderboard(results: Results, top: int = 10) -> Table:
         (Column("trial"), [r.trial.id for r in shown]),
         *_axes(varying(results), shown),
         (Column(f"{part} accuracy", right=True), accuracies),
-        (Column("test accuracy", right=True), [test_accuracy(r, data.get("test")) for r in shown]),
+        (Column("test accuracy", right=True), [_test(r, data.get("test"))[0] for r in shown]),
+        (Column("95 %", drop=_SOON - 2), [_test(r, data.get("test"))[1] for r in shown]),
         (Column("test loss", right=True, drop=_SOON), [_loss(r) for r in shown]),
     ]
     notes = [_how_ranked(part, data)]
@@ -76,11 +77,16 @@ def ranking_accuracy(record: TrialRecord, results: Results) -> str:
 
 def test_accuracy(record: TrialRecord, examples: int | None) -> str:
     """`98.6 % [96.8, 99.4]`: the interval is Wilson's at 95 %."""
+    return " ".join(filter(None, _test(record, examples)))
+
+
+def _test(record: TrialRecord, examples: int | None) -> tuple[str, str]:
+    """Test accuracy, and its interval as far as it has one."""
     accuracy = record.metrics.get("test_accuracy")
+    shown = units.percent(accuracy, examples)
     if accuracy is None or not examples:
-        return units.percent(accuracy, examples)
-    bounds = stats.wilson(accuracy, examples)
-    return f"{units.percent(accuracy, examples)} {units.interval(*bounds, examples)}"
+        return shown, ""
+    return shown, units.interval(*stats.wilson(accuracy, examples), examples)
 
 
 def _how_ranked(part: str, data: Mapping[str, Any]) -> str:
