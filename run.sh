@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs Convoy into .venv beside this file, once, and trains a sweep. It needs Python 3.11 to 3.14.
+# Installs Convoy into .venv beside this file, once, and trains a sweep. Needs Python 3.11 to 3.14.
 #
 #   ./run.sh                                  trains configs/sweep.py
 #   ./run.sh --config=… --workdir=…           flags go to `python -m bench.main` as they are
@@ -24,7 +24,7 @@ die() { # CODE MESSAGE
     exit "$code"
 }
 
-# "3.12 /usr/bin/python3.12": an interpreter's version and true place, in a .venv that of its origin.
+# "3.12 /usr/bin/python3.12": an interpreter's version and true place, also from within a .venv.
 identity() {
     "$1" -E -c 'import os, sys
 print("%d.%d %s" % (sys.version_info[0], sys.version_info[1], os.path.realpath(sys.executable)))' \
@@ -57,14 +57,15 @@ choose_python() {
 choose_device() {
     local gpus node chip maker model
     # "580.65.06, 9.0" for each GPU: CUDA 13 needs a driver 580 and Turing, CUDA 12 525 and Maxwell.
-    gpus=$(nvidia-smi --query-gpu=driver_version,compute_cap --format=csv,noheader 2>/dev/null) || gpus=
+    gpus=$(nvidia-smi --query-gpu=driver_version,compute_cap --format=csv,noheader 2>/dev/null) ||
+        gpus=
     if [ -n "$gpus" ]; then
         gpus=$(LC_ALL=C awk -F ', *' '
             { if (NR == 1 || $1 + 0 < driver) driver = $1 + 0
               if (NR == 1 || $2 + 0 < power) power = $2 + 0 }
             END { if (driver >= 580 && power >= 7.5) print "cuda13"
                   else if (driver >= 525 && power >= 5.2) print "cuda12" }' <<<"$gpus")
-        [ -n "$gpus" ] || say "a GPU is here, but JAX needs a driver ≥ 525 and Maxwell or newer: CPU"
+        [ -n "$gpus" ] || say "no GPU for JAX, which needs a driver 525 and Maxwell or newer: CPU"
         echo "${gpus:-cpu}"
         return
     fi
@@ -73,7 +74,9 @@ choose_device() {
     for node in /dev/accel[0-9]* /dev/vfio/[0-9]*; do
         [ -e "$node" ] || continue
         for chip in /sys/bus/pci/devices/*; do
-            { read -r maker <"$chip/vendor" && read -r model <"$chip/device"; } 2>/dev/null || continue
+            [ -r "$chip/vendor" ] && [ -r "$chip/device" ] || continue
+            read -r maker <"$chip/vendor" || continue
+            read -r model <"$chip/device" || continue
             case $maker/$model in
                 0x1ae0/0x0027 | 0x1ae0/0x005[6e] | 0x1ae0/0x006[23f] | 0x1ae0/0x0076)
                     echo tpu

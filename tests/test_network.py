@@ -32,7 +32,9 @@ from bench.network import ACTIVATIONS, Build, Network, Step
 
 AGREE = 1e-11  # of 1, or of an array's largest number; sums are taken in another order
 relu = jax.nn.relu
-quick = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+# Compiled five times faster: what runs once need not run fast.
+OPTIONS = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+quick = functools.partial(jax.jit, compiler_options=OPTIONS)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -406,15 +408,17 @@ def test_a_full_mask_changes_nothing() -> None:
 ONES = np.ones((64, 32, 32, 1))
 
 
-@quick
-def _dropped(rate: jax.Array, x: jax.Array, key: jax.Array, stream: jax.Array) -> jax.Array:
+def one_dropout(rate: jax.Array, x: jax.Array, key: jax.Array, stream: jax.Array) -> jax.Array:
     layers = (Dropout(0.5),)  # the rate in use is the lane's, not the skeleton's
     network = Network(layers, x.shape[1:], Build(jnp.float64, (0,)))
     return network(x, Step(True, rate[None], key, stream))
 
 
+compiled = quick(one_dropout)
+
+
 def dropped(rate: float, x: Any = ONES, stream: int = 5, seed: int = 0, epoch: int = 0) -> Any:
-    return np.asarray(_dropped(np.float64(rate), x, draws.key(seed, draws.DROPOUT, epoch), stream))
+    return np.asarray(compiled(np.float64(rate), x, draws.key(seed, draws.DROPOUT, epoch), stream))
 
 
 def test_dropout_of_rate_0_is_exact() -> None:
@@ -448,14 +452,14 @@ def test_dropout_is_a_function_of_key_and_stream() -> None:
 def test_the_rate_is_traced() -> None:
     """One compilation for all rates, lanes with rates of their own, and a gradient."""
     x, key = pixels(20, (6,)), draws.key(0, draws.DROPOUT)
-    _dropped.clear_cache()
+    compiled.clear_cache()
     rates = np.array([0.0, 0.3, 0.6])
     apart = [dropped(rate, x) for rate in rates]
-    assert _dropped._cache_size() == 1
+    assert compiled._cache_size() == 1
     np.testing.assert_allclose(apart[1], np.where(apart[1] == 0, 0, x / 0.7), rtol=1e-15)
-    lanes = jax.vmap(_dropped, (0, None, None, None))(rates, x, key, 5)
+    lanes = quick(jax.vmap(one_dropout, (0, None, None, None)))(rates, x, key, 5)
     np.testing.assert_allclose(lanes, apart, rtol=1e-15)
-    gradient = quick(jax.grad(lambda x: _dropped(rates[1], x, key, 5).sum()))(x)
+    gradient = quick(jax.grad(lambda x: one_dropout(rates[1], x, key, 5).sum()))(x)
     np.testing.assert_allclose(gradient, (apart[1] != 0) / 0.7, rtol=1e-15)
 
 

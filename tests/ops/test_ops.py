@@ -4,6 +4,7 @@ Pixels, kernels and biases are small whole numbers here, so products and sums ar
 flat regions tie in every lowering alike: a gradient that goes to another pixel cannot pass for rounding.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,6 +24,9 @@ from bench.ops.conv import MOST_TAPS
 DIGITS = load_digits().images.astype(np.uint8)
 RNG = np.random.default_rng(0)
 AGREE = 1e-12
+# Compiled five times faster: what runs once need not run fast.
+OPTIONS = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+quick = functools.partial(jax.jit, compiler_options=OPTIONS)
 few = settings(max_examples=20, deadline=None, derandomize=True, database=None)
 padding = st.sampled_from(["SAME", "VALID"])
 
@@ -61,7 +65,7 @@ def assert_agree(ours: Callable, theirs: Callable, *arguments: np.ndarray) -> No
         value, pull = jax.vjp(function, *arguments)
         return value, *pull(cotangent)
 
-    got, wanted = jax.jit(lambda: (with_gradients(ours), with_gradients(theirs)))()
+    got, wanted = quick(lambda: (with_gradients(ours), with_gradients(theirs)))()
     for mine, other in zip(got, wanted, strict=True):
         assert mine.dtype == other.dtype == np.float64
         scale = np.abs(other).max(initial=0)
@@ -171,7 +175,7 @@ def test_lanes_of_kernels_inside_a_loop(how: tuple) -> None:
             kernel, bias = lax.scan(update, (kernel, bias), batches)[0]
             return jnp.concatenate([kernel.reshape(-1), bias])
 
-        return jax.jit(jax.vmap(lane, (0, 0, None)))
+        return quick(jax.vmap(lane, (0, 0, None)))
 
     batches = pictures(6, 9, 8, 2).reshape(3, 2, 9, 8, 2)
     arguments = whole(3, 3, 3, 2, 4), whole(3, 4) + 0.5, batches
