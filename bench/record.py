@@ -165,6 +165,7 @@ class Results:
         curves: one row an epoch, as in `curves.parquet`.
         programs: by id.
         runs: what was written at each start of a process: hardware, software, data, counts.
+        compile_s: wall-clock seconds in which programs were compiled, several at a time.
         finished: the last `finish` event, None while the sweep is unfinished.
     """
 
@@ -172,6 +173,7 @@ class Results:
     curves: list[dict[str, Any]] = field(default_factory=list)
     programs: dict[str, ProgramRecord] = field(default_factory=dict)
     runs: list[dict[str, Any]] = field(default_factory=list)
+    compile_s: float = 0.0
     finished: dict[str, Any] | None = None
 
     @classmethod
@@ -203,6 +205,8 @@ class Results:
                 self.trials[trial.id] = TrialRecord(trial, event["program"], event["parameters"])
             case "train":
                 self.programs[event["program"]].train.append(dict(event))
+            case "compile":
+                self.compile_s += event["seconds"]
             case "evaluate":
                 self.programs[event["program"]].eval_s += event["seconds"]
             case "epoch":

@@ -1,5 +1,6 @@
 """One process's part of a sweep, from a checked config to a finished run directory."""
 
+import contextlib
 import json
 import math
 import os
@@ -149,7 +150,8 @@ def _devices(options: Options, precision: str) -> list[Any]:
         raise ConfigError(
             f"devices={options.devices} is not allowed: give a number ≥ 1, or 0 for all"
         )
-    jax.config.update("jax_num_cpu_devices", options.devices or timing.cores())
+    with contextlib.suppress(RuntimeError):  # JAX is in use already: its devices are what they are
+        jax.config.update("jax_num_cpu_devices", options.devices or timing.cores())
     jax.config.update("jax_enable_x64", precision == "float64")
     if options.cache_dir is not None:
         # Every program is worth keeping: the smallest takes longer to compile than to read.

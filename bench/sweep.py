@@ -87,21 +87,21 @@ class Sweep:
     def compile(self, programs: Sequence[Program]) -> None:
         """Compiles programs, `compilers` at a time, before anything of theirs runs or is timed."""
 
+        if not programs:
+            return
+        start = self.clock()
+
         def compiled(program: Program) -> Program:
             program.lanes.compile(program.waiting[0])
             return program
 
         with ThreadPoolExecutor(self.compilers) as pool:
             for number, program in enumerate(pool.map(compiled, programs), 1):
-                self.record(
-                    {
-                        "event": "program",
-                        "plan": program.plan.to_json(),
-                        "compile_s": program.lanes.compile_s,
-                        "peak_bytes": program.lanes.peak_bytes,
-                    }
-                )
+                plan, lanes = program.plan.to_json(), program.lanes
+                about = {"compile_s": lanes.compile_s, "peak_bytes": lanes.peak_bytes}
+                self.record({"event": "program", "plan": plan, **about})
                 self.progress.message(f"compiled {number} of {len(programs)} programs")
+        self.record({"event": "compile", "seconds": self.clock() - start})
 
     def _ask(self) -> None:
         """Asks for trials until every program's free lanes are spoken for, or the sampler has none."""

@@ -9,6 +9,7 @@ import pytest
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_enable_x64", True)
+jax.devices()  # from here on nothing changes their number
 
 
 @pytest.fixture(scope="session")

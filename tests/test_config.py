@@ -243,8 +243,8 @@ def test_differences() -> None:
     assert differences(old, new) == [
         "b.c: 2 there, 5 here",
         "b.d.e: [3] there, [3, 4] here",
-        "gone: 4 there, None here",
-        "new: None there, {'x': 1} here",
+        "gone: 4 there, not given here",
+        "new: not given there, {'x': 1} here",
     ]
 
 

@@ -56,7 +56,11 @@ def test_smoke_trains_every_trial_and_leaves_the_run_directory(smoke):
     last = curves[curves["epoch"] == 2].set_index("trial")
     assert (trials.set_index("trial")["test_loss"] == last["test_loss"]).all()
     run = json.loads((workdir / "run.json").read_text())
-    assert len(run["programs"]) == len(json.loads((workdir / "plan.json").read_text())["programs"]) == 4
+    assert (
+        len(run["programs"])
+        == len(json.loads((workdir / "plan.json").read_text())["programs"])
+        == 4
+    )
     assert {p.name for p in workdir.iterdir()} == {
         "config.json", "plan.json", "journal.jsonl", "trials.csv", "curves.parquet", "run.json",
         "report.md", "best.npz",
@@ -127,7 +131,10 @@ def test_another_config_in_a_run_directory_is_refused(smoke):
 
 def test_the_time_limit_ends_a_sweep_in_order(tmp_path):
     done = train(
-        tmp_path / "run", "--config.trial.epochs=100000", "--config.budget.seconds=25", "--axis=units=8"
+        tmp_path / "run",
+        "--config.trial.epochs=100000",
+        "--config.budget.seconds=25",
+        "--axis=units=8",
     )
     assert done.returncode == 0, done.stderr
     results = Results.read(tmp_path / "run")
@@ -140,7 +147,9 @@ def test_a_diverged_trial_is_marked_and_said_in_the_exit_code(tmp_path):
     axes = ("--axis=optimizer=sgd", "--axis=batch_size=32", "--axis=features=4")
     done = train(tmp_path / "run", "--axis=learning_rate=(1e-2, 1e38)", *axes)
     assert done.returncode == 3, done.stderr
-    status = {r.trial["learning_rate"]: r.status for r in Results.read(tmp_path / "run").trials.values()}
+    status = {
+        r.trial["learning_rate"]: r.status for r in Results.read(tmp_path / "run").trials.values()
+    }
     assert status == {1e-2: "completed", 1e38: "diverged"}
 
 
@@ -207,7 +216,9 @@ def here(tmp_path_factory):
     (folder / "raises.py").write_text("1 / 0\n")
     (folder / "syntax.py").write_text("def get_config(:\n")
     (folder / "returns.py").write_text("def get_config():\n    return 3\n")
-    (folder / "typo.py").write_text(CONFIG + "    config.trial.update(featurs=3)\n    return config\n")
+    (folder / "typo.py").write_text(
+        CONFIG + "    config.trial.update(featurs=3)\n    return config\n"
+    )
     (folder / "section.py").write_text(CONFIG + "    config.serach = {}\n    return config\n")
     (folder / "cut" / "mnist").mkdir(parents=True)
     for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte",

@@ -199,6 +199,20 @@ def test_lanes_are_bounded_by_memory(strategy: str, devices: int) -> None:
     assert 1.9 < lanes[1] / lanes[0] < 2.5
 
 
+def test_side_by_side_every_lane_holds_its_activations() -> None:
+    """In turn only one does: a batch eight times as large then costs few of the lanes."""
+    machine, left = Machine("cpu", 1, 1 << 29), {}
+    for strategy in ("map", "vmap"):
+        few, many = (
+            one(
+                plan([trial(seed=s, batch_size=b) for s in range(240)], MNIST, machine, 0, strategy)
+            )
+            for b in (8, 64)
+        )
+        left[strategy] = many.lanes / few.lanes
+    assert left["vmap"] < 0.3 < 0.5 < left["map"]
+
+
 @pytest.mark.parametrize("strategy", ["map", "vmap"])
 def test_some_lane_runs_however_little_memory(strategy: str) -> None:
     trials = [trial(seed=s) for s in range(10)]

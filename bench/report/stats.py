@@ -44,7 +44,7 @@ def totals(results: Results) -> Totals:
     wall = finish.get("wall_s")
     return Totals(
         wall_s=wall,
-        compile_s=sum(p.compile_s for p in programs),
+        compile_s=results.compile_s,
         train_s=sum(d["seconds"] for p in programs for d in p.train),
         eval_s=sum(p.eval_s for p in programs),
         data_s=finish.get("data_s"),

@@ -50,10 +50,11 @@ def test_trials_that_came_after_the_plan_count(read: Read) -> None:
 
 
 def test_totals_by_hand(read: Read, events: list[Event]) -> None:
-    totals = stats.totals(read([*events, FINISH]))
+    compiled = {"event": "compile", "seconds": 2.5}  # three programs of 1.5 s, side by side
+    totals = stats.totals(read([*events, compiled, FINISH]))
     assert totals.statuses == {"completed": 45, "diverged": 1, "pruned": 1, "running": 1}
     assert totals.train_s == pytest.approx(3 * (9 + 0.25 + 0.35 + 0.45))
-    assert totals.compile_s == pytest.approx(4.5)
+    assert totals.compile_s == pytest.approx(2.5)
     assert totals.eval_s == pytest.approx(6)
     assert totals.trials_per_hour == pytest.approx(45 / 0.1)
     assert (totals.wall_s, totals.data_s, totals.reason) == (360.0, 0.25, "completed")
