@@ -86,10 +86,10 @@ class Sweep:
 
     def compile(self, programs: Sequence[Program]) -> None:
         """Compiles programs, `compilers` at a time, before anything of theirs runs or is timed."""
-
         if not programs:
             return
         start = self.clock()
+        self.progress.message(f"compiling {len(programs)} programs")
 
         def compiled(program: Program) -> Program:
             program.lanes.compile(program.waiting[0])
