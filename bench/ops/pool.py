@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 Pair = tuple[int, int]
+MOST_TAPS = 64  # of a window whose taps are compared one by one
 
 
 def max_pool(images: jax.Array, window: Pair, stride: Pair, padding: str) -> jax.Array:
@@ -34,7 +35,8 @@ def average_pool(images: jax.Array, window: Pair, stride: Pair, padding: str) ->
 
 def _tiles(shape: tuple[int, ...], window: Pair, stride: Pair, padding: str) -> bool:
     exact = shape[1] % window[0] == 0 and shape[2] % window[1] == 0
-    return window == stride and (padding == "VALID" or exact)
+    few = window[0] * window[1] <= MOST_TAPS
+    return few and window == stride and (padding == "VALID" or exact)
 
 
 def _windows(images: jax.Array, window: Pair) -> jax.Array:
@@ -50,24 +52,30 @@ def _max_of_windows(windows: jax.Array) -> jax.Array:
 
 
 def _forward(windows: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    largest = _max_of_windows(windows)
-    return largest, (windows, largest)
+    # Where the first maximum is, is found here and kept. To compare with the maximum in the backward pass
+    # would be shorter and wrong: XLA may compute a window's numbers anew there, rounded otherwise (tanh and
+    # batch norm were), and then no tap equals the maximum and the gradient is lost.
+    taps = _taps(windows)
+    largest, place = taps[0], jnp.zeros(taps[0].shape, jnp.uint8)
+    for number, tap in enumerate(taps[1:], 1):
+        place = jnp.where(tap > largest, jnp.uint8(number), place)
+        largest = jnp.maximum(largest, tap)
+    return largest, (place, jnp.zeros((windows.shape[2], windows.shape[4], 0)))
 
 
 def _backward(saved: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array]:
-    # Images have flat regions, so equal maxima are the rule: only the first is paid. A comparison per
-    # tap costs a fraction of what an argmax and its scatter cost on every backend.
-    windows, largest = saved
-    taken = jnp.zeros(largest.shape, bool)
-    rows = []
-    for i in range(windows.shape[2]):
-        row = []
-        for j in range(windows.shape[4]):
-            first = (windows[:, :, i, :, j] == largest) & ~taken
-            taken |= first
-            row.append(jnp.where(first, gradient, 0))
-        rows.append(jnp.stack(row, 3))
+    place, (h, w, _) = saved[0], saved[1].shape
+    rows = [
+        jnp.stack([jnp.where(place == i * w + j, gradient, 0) for j in range(w)], 3)
+        for i in range(h)
+    ]
     return (jnp.stack(rows, 2),)
+
+
+def _taps(windows: jax.Array) -> list[jax.Array]:
+    """The pixels of the windows, row by row, each (B, H', W', C)."""
+    h, w = windows.shape[2], windows.shape[4]
+    return [windows[:, :, i, :, j] for i in range(h) for j in range(w)]
 
 
 _max_of_windows.defvjp(_forward, _backward)
