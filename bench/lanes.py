@@ -4,6 +4,7 @@ A lane is a slot of a program's leading axis. Which trial sits where is the host
 here lanes are filled, trained and evaluated, each call one dispatch.
 """
 
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -35,7 +36,7 @@ from bench.trial import Trial
 TRAIN_SUBSET = 512  # training examples in the dropout-free pass
 # XLA:CPU's older emitters compile these programs in half the time and run them as fast: in one process,
 # interleaved, 0.93 to 1.07 of the default's time on four nets (docs/design.md says how).
-COMPILER_OPTIONS = {"cpu": {"xla_cpu_use_fusion_emitters": False}}
+_CPU_OPTIONS = {"xla_cpu_use_fusion_emitters": False}
 
 
 class DeviceData:
@@ -91,6 +92,18 @@ def lane_mesh(devices: Sequence[jax.Device]) -> Mesh:
     """A mesh of one axis, `lanes`, over these devices."""
     auto = (jax.sharding.AxisType.Auto,)
     return jax.make_mesh((len(devices),), ("lanes",), axis_types=auto, devices=devices)
+
+
+@functools.cache
+def compiler_options(platform: str) -> dict[str, bool] | None:
+    """What helps on this platform and this version of XLA, which may no longer know the option."""
+    if platform != "cpu":
+        return None
+    try:
+        jax.jit(lambda: 0).lower().compile(compiler_options=_CPU_OPTIONS)
+    except jax.errors.JaxRuntimeError:
+        return None
+    return _CPU_OPTIONS
 
 
 def over_lanes(function: Callable, strategy: str) -> Callable:
@@ -227,7 +240,7 @@ class Lanes:
 
     def _finish(self, lowered: Any) -> Callable:
         platform = self.data.mesh.devices.flat[0].platform
-        return lowered.compile(compiler_options=COMPILER_OPTIONS.get(platform))
+        return lowered.compile(compiler_options=compiler_options(platform))
 
     def fill(self, slot: int, trial: Trial) -> None:
         """Writes a fresh trial into a lane; the other lanes keep their state to the bit."""

@@ -28,12 +28,13 @@ from bench.layers import (
     Residual,
     Shape,
 )
+from bench.lanes import compiler_options
 from bench.network import ACTIVATIONS, Build, Network, Step
 
 AGREE = 1e-11  # of 1, or of an array's largest number; sums are taken in another order
 relu = jax.nn.relu
 # Compiled five times faster: what runs once need not run fast.
-OPTIONS = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+OPTIONS = {"xla_backend_optimization_level": 1, **(compiler_options("cpu") or {})}
 quick = functools.partial(jax.jit, compiler_options=OPTIONS)
 
 

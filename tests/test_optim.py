@@ -14,12 +14,13 @@ from jax import lax
 
 from bench import optim
 from bench.hyperparameters import OPTIMIZERS, SCHEDULES
+from bench.lanes import compiler_options
 from bench.trial import Trial
 
 UPDATES = 20
 AGREE = 1e-12  # in float64, relative to parameters of size 1, after 20 updates; measured: ≤ 2e-15
 # Compiled five times faster: what runs once need not run fast.
-OPTIONS = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+OPTIONS = {"xla_backend_optimization_level": 1, **(compiler_options("cpu") or {})}
 quick = functools.partial(jax.jit, compiler_options=OPTIONS)
 
 Hyper = dict[str, float]
