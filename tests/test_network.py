@@ -12,6 +12,7 @@ from flax import nnx
 
 from bench import draws, zoo
 from bench import layers as spec
+from bench.lanes import compiler_options
 from bench.layers import (
     Activation,
     AveragePool,
@@ -28,7 +29,6 @@ from bench.layers import (
     Residual,
     Shape,
 )
-from bench.lanes import compiler_options
 from bench.network import ACTIVATIONS, Build, Network, Step
 
 AGREE = 1e-11  # of 1, or of an array's largest number; sums are taken in another order
