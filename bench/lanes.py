@@ -36,7 +36,7 @@ from bench.trial import Trial
 TRAIN_SUBSET = 512  # training examples in the dropout-free pass
 # XLA:CPU's older emitters compile these programs in half the time and run them as fast: in one process,
 # interleaved, 0.93 to 1.07 of the default's time on four nets (docs/design.md says how).
-_CPU_OPTIONS = {"xla_cpu_use_fusion_emitters": False}
+_CPU_OPTIONS: dict[str, str | bool] = {"xla_cpu_use_fusion_emitters": False}
 
 
 class DeviceData:
@@ -95,7 +95,7 @@ def lane_mesh(devices: Sequence[jax.Device]) -> Mesh:
 
 
 @functools.cache
-def compiler_options(platform: str) -> dict[str, bool] | None:
+def compiler_options(platform: str) -> dict[str, str | bool] | None:
     """What helps on this platform and this version of XLA, which may no longer know the option."""
     if platform != "cpu":
         return None

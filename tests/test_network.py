@@ -34,7 +34,7 @@ from bench.network import ACTIVATIONS, Build, Network, Step
 AGREE = 1e-11  # of 1, or of an array's largest number; sums are taken in another order
 relu = jax.nn.relu
 # Compiled five times faster: what runs once need not run fast.
-OPTIONS = {"xla_backend_optimization_level": 1, **(compiler_options("cpu") or {})}
+OPTIONS = {"xla_backend_optimization_level": 0, **(compiler_options("cpu") or {})}
 quick = functools.partial(jax.jit, compiler_options=OPTIONS)
 
 
@@ -350,10 +350,14 @@ def test_activations_are_those_of_jax(name: str) -> None:
     assert set(ACTIVATIONS) == set(spec.ACTIVATIONS) == set(STOCK)
     network = Network((Activation(name),), (13,), Build(jnp.float64, ()))
     x = jnp.linspace(-4, 4, 13)[None]
-    got, pull = jax.vjp(lambda x: network(x, step(False)), x)
-    wanted, stock_pull = jax.vjp(STOCK[name], x)
+
+    def with_slope(function: Callable) -> tuple:
+        value, pull = jax.vjp(function, x)
+        return value, *pull(jnp.ones_like(x))
+
+    told = step(False)
+    got, wanted = quick(lambda: (with_slope(lambda x: network(x, told)), with_slope(STOCK[name])))()
     np.testing.assert_array_equal(got, wanted)
-    np.testing.assert_array_equal(pull(jnp.ones_like(x))[0], stock_pull(jnp.ones_like(x))[0])
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
@@ -379,9 +383,7 @@ def test_shapes_and_counts_are_the_static_ones(layers: Layers, image: Shape, dty
     assert {leaf.dtype for leaf in jax.tree.leaves((outputs, params, stats))} == {jnp.dtype(dtype)}
 
 
-@pytest.mark.parametrize(
-    "name", ["batch norm, all fields", "residual, projected", "a whole network"]
-)
+@pytest.mark.parametrize("name", ["batch norm, all fields", "residual, projected"])
 def test_masked_rows_are_as_if_absent(name: str) -> None:
     """Outputs of real rows, statistics and gradients, whatever pixels fill up the batch."""
     row = ROWS[name]

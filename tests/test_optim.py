@@ -20,7 +20,7 @@ from bench.trial import Trial
 UPDATES = 20
 AGREE = 1e-12  # in float64, relative to parameters of size 1, after 20 updates; measured: ≤ 2e-15
 # Compiled five times faster: what runs once need not run fast.
-OPTIONS = {"xla_backend_optimization_level": 1, **(compiler_options("cpu") or {})}
+OPTIONS = {"xla_backend_optimization_level": 0, **(compiler_options("cpu") or {})}
 quick = functools.partial(jax.jit, compiler_options=OPTIONS)
 
 Hyper = dict[str, float]
@@ -312,14 +312,10 @@ def test_learning_rates_by_hand(name: str) -> None:
         np.testing.assert_allclose(rates[step], wanted, rtol=1e-6, atol=1e-12)
 
 
-@pytest.mark.parametrize("x64", [False, True])
 @pytest.mark.parametrize("schedule", SCHEDULES)
-def test_a_trial_of_one_update_has_a_rate(schedule: str, x64: bool) -> None:
-    """And rates are finite and never above the learning rate, for any length."""
-    with jax.enable_x64(x64):
-        for epochs, steps in ((1, 1), (1, 2), (3, 1)):
-            rates = optim.learning_rates(trial(schedule, epochs=epochs), steps)
-            assert rates.shape == (epochs * steps,)
-            assert np.isfinite(rates).all()
-            assert (rates >= 0).all()
-            assert (rates <= 0.2 * (1 + 1e-6)).all()
+def test_a_trial_of_one_update_has_a_rate(schedule: str) -> None:
+    """Also without float64, as the product runs: finite and never above the learning rate."""
+    with jax.enable_x64(False):
+        rates = optim.learning_rates(trial(schedule, epochs=1), 1)
+    assert rates.shape == (1,)
+    assert 0 <= rates[0] <= 0.2 * (1 + 1e-6)

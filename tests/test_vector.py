@@ -8,7 +8,7 @@ from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.layers import BatchNorm, Branch, Conv, Dense, Flatten
+from bench.layers import BatchNorm, Branch, Conv, Dense, Flatten, Layers, Shape
 from bench.network import Build, Network
 from bench.vector import Packing
 
@@ -22,6 +22,11 @@ TREE = {
 def float64() -> Iterator[None]:
     with jax.enable_x64(True):
         yield
+
+
+def packing_of(layers: Layers, image: Shape) -> Packing:
+    network = nnx.eval_shape(lambda: Network(layers, image, Build(jnp.float64, ())))
+    return Packing(nnx.state(network, nnx.Param))
 
 
 def assert_same(got, wanted) -> None:
@@ -60,8 +65,11 @@ def test_any_shapes_go_round(shapes: list[tuple[int, ...]]) -> None:
 
 
 def test_a_tree_without_arrays() -> None:
+    """Its vector has one number, for the devices' sake, and no name."""
     packing = Packing({})
-    assert (packing.size, packing.paths, packing.arrays(np.zeros(0))) == (0, (), [])
+    assert (packing.size, packing.paths, packing.arrays(np.zeros(1))) == (1, (), [])
+    assert packing.pack({}).shape == (1,)
+    assert packing.unpack(packing.pack({})) == {}
 
 
 def test_arrays_of_a_host_vector_can_be_written_through() -> None:
@@ -85,8 +93,7 @@ def test_inside_a_compiled_function_per_lane_with_gradients() -> None:
 
 def test_paths_name_a_networks_arrays() -> None:
     layers = (Conv(2), Branch(((Conv(1, bias=False),), (BatchNorm(),))), Flatten(), Dense(3))
-    network = Network(layers, (4, 4, 1), Build(jnp.float64, ()))
-    packing = Packing(nnx.state(network, nnx.Param))
+    packing = packing_of(layers, (4, 4, 1))
     assert packing.paths == (
         "layers/0/bias",
         "layers/0/kernel",
@@ -102,6 +109,5 @@ def test_paths_name_a_networks_arrays() -> None:
 
 def test_paths_count_as_people_do() -> None:
     """Layer 10 comes behind layer 9, not behind layer 1: the place of a kernel decides its draws."""
-    network = Network((Dense(1, bias=False),) * 12, (1,), Build(jnp.float64, ()))
-    packing = Packing(nnx.state(network, nnx.Param))
+    packing = packing_of((Dense(1, bias=False),) * 12, (1,))
     assert packing.paths == tuple(f"layers/{i}/kernel" for i in range(12))
