@@ -35,7 +35,7 @@ from bench.trial import Trial
 
 TRAIN_SUBSET = 512  # training examples in the dropout-free pass
 # XLA:CPU's older emitters compile these programs in half the time and run them as fast: in one process,
-# interleaved, 0.93 to 1.07 of the default's time on four nets (docs/design.md says how).
+# interleaved, 0.93 to 1.07 of the default's time on four nets.
 _CPU_OPTIONS: dict[str, str | bool] = {"xla_cpu_use_fusion_emitters": False}
 
 

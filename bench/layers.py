@@ -4,13 +4,13 @@ Letters: an image has H×W pixels and C channels, its shape is (H, W, C); a flat
 All shapes are of one example, without the batch. `Layers` are hashable and equal by content.
 """
 
-import contextlib
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bench.errors import ConfigError, ShapeError, nearest
+from bench.checks import Check, fraction, must_be, one_of, positive, whole
+from bench.errors import ShapeError
 
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
@@ -18,32 +18,6 @@ Layers = tuple["Layer", ...]
 
 ACTIVATIONS = ("relu", "sigmoid", "tanh", "gelu", "elu", "selu", "silu", "leaky_relu", "softplus",
                "identity")  # fmt: skip
-
-
-Check = Callable[[str, Any], Any]  # from a name and a value to the value, or a ConfigError
-
-
-def must_be(words: str, fits: Callable[[Any], bool]) -> Check:
-    """A check that `fits` holds, which `words` say in the error."""
-
-    def check(name: str, value: Any) -> Any:
-        with contextlib.suppress(TypeError):  # "3" >= 1
-            if fits(value):
-                return value
-        raise ConfigError(f"{name} must be {words}, got {value!r}")
-
-    return check
-
-
-def one_of(*known: Any) -> Check:
-    """A check that the value is one of `known`."""
-
-    def check(name: str, value: Any) -> Any:
-        if value in known:
-            return value
-        raise ConfigError(f"unknown {name} {value!r}; {nearest(value, known)}")
-
-    return check
 
 
 def _pair(name: str, value: Any) -> Pair:
@@ -55,9 +29,6 @@ def _is_layers(value: Any) -> bool:
     return isinstance(value, tuple) and all(isinstance(layer, Layer) for layer in value)
 
 
-whole = must_be("a whole number ≥ 1", lambda v: isinstance(v, int) and v >= 1)
-fraction = must_be("a number in [0, 1)", lambda v: 0 <= v < 1)
-positive = must_be("a finite number > 0", lambda v: 0 < v < math.inf)
 _layers = must_be("a tuple of layers", _is_layers)
 
 # By the field's name, whichever layer has it.

@@ -89,7 +89,7 @@ class Sweep:
         if not programs:
             return
         start = self.clock()
-        self.progress.message(f"compiling {len(programs)} programs")
+        self.progress.message(f"programs to compile: {len(programs)}")
 
         def compiled(program: Program) -> Program:
             program.lanes.compile(program.waiting[0])
@@ -100,7 +100,7 @@ class Sweep:
                 plan, lanes = program.plan.to_json(), program.lanes
                 about = {"compile_s": lanes.compile_s, "peak_bytes": lanes.peak_bytes}
                 self.record({"event": "program", "plan": plan, **about})
-                self.progress.message(f"compiled {number} of {len(programs)} programs")
+                self.progress.message(f"compiled {number} of {len(programs)}")
         self.record({"event": "compile", "seconds": self.clock() - start})
 
     def _ask(self) -> None:

@@ -5,24 +5,19 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from bench.checks import Check, fraction, must_be, one_of, positive, whole
 from bench.errors import ConfigError, nearest
 from bench.layers import (
     ACTIVATIONS,
     Activation,
     AveragePool,
     BatchNorm,
-    Check,
     Conv,
     Dense,
     Dropout,
     Flatten,
     Layers,
     MaxPool,
-    fraction,
-    must_be,
-    one_of,
-    positive,
-    whole,
 )
 
 Model = Callable[..., Layers]
