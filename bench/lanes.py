@@ -15,77 +15,15 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from bench.data import Dataset
+from bench.device_data import DeviceData
 from bench.initial import initial_values
 from bench.plan import ProgramPlan
-from bench.step import (
-    PADDING,
-    TEST,
-    TRAIN,
-    VALID,
-    Epoch,
-    Evaluation,
-    EvaluationSet,
-    Lane,
-    LaneProgram,
-    TrainingSet,
-    hyper_of,
-)
+from bench.step import TEST, TRAIN, VALID, Epoch, Evaluation, Lane, LaneProgram, hyper_of
 from bench.trial import Trial
 
-TRAIN_SUBSET = 512  # training examples in the dropout-free pass
 # XLA:CPU's older emitters compile these programs in half the time and run them as fast: in one process,
 # interleaved, 0.93 to 1.07 of the default's time on four nets.
 _CPU_OPTIONS: dict[str, str | bool] = {"xla_cpu_use_fusion_emitters": False}
-
-
-class DeviceData:
-    """A data set on the devices, whole on each: pixels stay uint8 and are standardised as they are used.
-
-    Args:
-        dataset: from `bench.data.load`.
-        mesh: see `lane_mesh`.
-    """
-
-    def __init__(self, dataset: Dataset, mesh: Mesh):
-        self.dataset, self.mesh = dataset, mesh
-        self.shared = NamedSharding(mesh, PartitionSpec())
-        train, look = dataset.train, dataset.preprocessing
-        self.training = jax.device_put(
-            TrainingSet(train.images, train.labels, np.asarray(look.mean), np.asarray(look.std)),
-            self.shared,
-        )
-        some = np.random.Generator(np.random.PCG64(0)).permutation(len(train))[:TRAIN_SUBSET]
-        parts = (
-            (train.images[some], train.labels[some], TRAIN),
-            (dataset.valid.images, dataset.valid.labels, VALID),
-            (dataset.test.images, dataset.test.labels, TEST),
-        )
-        self.counts = np.array([len(labels) for _, labels, _ in parts])
-        self._evaluated = EvaluationSet(
-            np.concatenate([images for images, _, _ in parts]),
-            np.concatenate([labels for _, labels, _ in parts]),
-            np.repeat(np.array([TRAIN, VALID, TEST], np.int32), self.counts),
-        )
-        self._batched: dict[int, EvaluationSet] = {}
-
-    def evaluation(self, batch: int) -> EvaluationSet:
-        """The evaluation set cut into batches: its arrays are (⌈M / batch⌉, batch, …), the last padded."""
-        if batch not in self._batched:
-            rows = -len(self._evaluated.labels) % batch
-
-            def cut(array: Any, fill: int) -> np.ndarray:
-                padding = np.full((rows, *array.shape[1:]), fill, array.dtype)
-                return np.concatenate([array, padding]).reshape(-1, batch, *array.shape[1:])
-
-            cut_set = EvaluationSet(*map(cut, self._evaluated, (0, 0, PADDING)))
-            self._batched[batch] = jax.device_put(cut_set, self.shared)
-        return self._batched[batch]
-
-    def of_segment(self, array: np.ndarray, segment: int) -> np.ndarray:
-        """The part of an evaluation's (M, …) output that belongs to TRAIN, VALID or TEST."""
-        start = int(self.counts[:segment].sum())
-        return array[start : start + int(self.counts[segment])]
 
 
 def lane_mesh(devices: Sequence[jax.Device]) -> Mesh:

@@ -91,7 +91,8 @@ def _train(
     # JAX takes seconds to import: whatever is wrong with a config is said before.
     devices = _devices(options, settings.precision)
     from bench import timing
-    from bench.lanes import DeviceData, Lanes, lane_mesh
+    from bench.device_data import DeviceData
+    from bench.lanes import Lanes, lane_mesh
     from bench.program import Program
     from bench.sweep import Sweep
 

@@ -59,13 +59,13 @@ class Sweep:
         self.journal, self.results = journal, results
         self.progress, self.limit_s, self.clock = progress, limit_s, clock
         self.compilers = compilers
-        self._planned_epochs = sum(trial["epochs"] for trial in sampler.known)
-        self._done_epochs = sum(record.epochs for record in results.trials.values())
+        self._done_epochs = 0
         self._warm: set[str] = set()
 
     def run(self) -> str:
         """Trains until no trial is left or time is up; returns which: "completed" or "time limit"."""
         start = self.clock()
+        self._done_epochs = sum(r.trial["epochs"] for r in self.results.trials.values())
         while self.fill():
             for program in self.programs.values():
                 if self.clock() - start > self.limit_s:
@@ -127,7 +127,8 @@ class Sweep:
         if program.between_epochs:
             self.evaluate(program)
         busy = sum(len(p.seated) for p in self.programs.values())
-        self.progress.refresh(self.results, busy, self._done_epochs, self._planned_epochs)
+        planned = sum(trial["epochs"] for trial in self.sampler.known)
+        self.progress.refresh(self.results, busy, self._done_epochs, planned)
 
     def evaluate(self, program: Program) -> None:
         """Measures every seat, records it, tells the sampler, frees the lanes of those that ended."""

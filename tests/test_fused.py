@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from bench import plan as planning
-from bench.lanes import DeviceData, Lanes, lane_mesh
+from bench.device_data import DeviceData
+from bench.lanes import Lanes, lane_mesh
 from bench.program import Program
 from bench.trial import Trial
 from tests.alone import train_alone
