@@ -14,7 +14,10 @@ from flax import nnx
 from bench import draws, ops
 from bench import layers as spec
 from bench.draws import Array
+from bench.errors import ConfigError
 from bench.layers import Layers, Shape
+
+_DRAW_BITS = 26  # each dropout layer draws at most 2²⁶ numbers a step: 32 bits count 64 such layers
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "relu": jax.nn.relu,
@@ -81,8 +84,10 @@ class Build:
 
     def next_draws(self) -> int:
         """A range of elements for the draws of one layer, apart from every other layer's."""
+        if self._draws == 1 << 32 - _DRAW_BITS:
+            raise ConfigError(f"more than {self._draws} dropout layers; leave some out")
         self._draws += 1
-        return (self._draws - 1) << 26
+        return (self._draws - 1) << _DRAW_BITS
 
 
 def _sequence(layers: Layers, shape: Shape, build: Build) -> nnx.List:
@@ -153,6 +158,10 @@ class _Dropout(nnx.Module):
     def __call__(self, x: jax.Array, step: Step) -> jax.Array:
         if not step.train or step.key is None:
             return x
+        if x.size > 1 << _DRAW_BITS:
+            raise ConfigError(
+                f"dropout of {x.size:,} numbers a batch; use a smaller batch or image"
+            )
         rate = step.values[self.place]
         kept = draws.uniform(step.key, step.stream, self.first, x.shape) >= rate
         return jnp.where(kept, x / (1 - rate).astype(x.dtype), 0)

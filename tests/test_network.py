@@ -12,6 +12,7 @@ from flax import nnx
 
 from bench import draws, zoo
 from bench import layers as spec
+from bench.errors import ConfigError
 from bench.lanes import compiler_options
 from bench.layers import (
     Activation,
@@ -518,3 +519,13 @@ def test_evaluation_drops_nothing(evaluation: dict) -> None:
 def test_a_layer_unknown_is_refused() -> None:
     with pytest.raises(TypeError, match="no module for the layer"):
         Network((Layer(),), (3,), Build(jnp.float64, ()))
+
+
+def test_more_dropout_than_there_are_random_numbers_is_refused():
+    """The 65th layer would draw what the first drew."""
+    build = Build(jnp.float32, dropout=())
+    firsts = [build.next_draws() for _ in range(64)]
+    assert len(set(firsts)) == 64
+    assert max(firsts) + 2**26 == 2**32
+    with pytest.raises(ConfigError, match="more than 64 dropout layers"):
+        build.next_draws()
