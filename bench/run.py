@@ -121,14 +121,9 @@ def _train(
         )
         sweep.record(
             {
-                "event": "run",
-                "schema": SCHEMA,
-                "time": datetime.now(UTC).isoformat(timespec="seconds"),
+                **_run_event(settings, dataset, len(sampler.known)),
                 "hardware": timing.hardware(devices),
                 "software": timing.software(settings.precision),
-                "data": _about(dataset),
-                "axes": list(settings.space),
-                "planned": len(sampler.known),
             }
         )
         try:
@@ -198,6 +193,18 @@ def _begin(workdir: Path, saved: Mapping[str, Any], plans: list[dict[str, Any]])
         raise RecordError(f"cannot make the run directory {workdir}: {error.strerror}") from error
     write_file(workdir / "config.json", json.dumps(saved, indent=1).encode())
     write_file(workdir / "plan.json", json.dumps({"programs": plans}, indent=1).encode())
+
+
+def _run_event(settings: Settings, dataset: Dataset, planned: int) -> dict[str, Any]:
+    """What the journal says when a process begins."""
+    return {
+        "event": "run",
+        "schema": SCHEMA,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "data": _about(dataset),
+        "axes": list(settings.space),
+        "planned": planned,
+    }
 
 
 def _about(dataset: Dataset) -> dict[str, Any]:

@@ -33,6 +33,7 @@ class Facts:
     def update(
         self, results: Results, busy: int, done_epochs: float, planned_epochs: float, now: float
     ) -> None:
+        """Takes in what `Progress.refresh` was told, at `now` seconds; ranks only when it must."""
         self.busy, self.elapsed = busy, now - self._start
         self.done = sum(r.status not in ("running", "paused") for r in results.trials.values())
         self.planned = max(self.planned, len(results.trials))

@@ -38,6 +38,7 @@ class Totals:
 
 
 def totals(results: Results) -> Totals:
+    """The sums of a whole run, in seconds; None where the journal does not tell."""
     finish = results.finished or {}
     programs = results.programs.values()
     statuses = Counter(record.status for record in results.trials.values())
