@@ -4,12 +4,12 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding
 
+from bench import mesh
 from bench.data import Dataset
+from bench.data.dataset import TRAIN_SUBSET
 from bench.step import PADDING, TEST, TRAIN, VALID, EvaluationSet, TrainingSet
-
-TRAIN_SUBSET = 512  # training examples in the dropout-free pass
 
 
 class DeviceData:
@@ -17,17 +17,18 @@ class DeviceData:
 
     Args:
         dataset: from `bench.data.load`.
-        mesh: see `lane_mesh`.
+        devices: see `mesh.lane_mesh`.
     """
 
-    def __init__(self, dataset: Dataset, mesh: Mesh):
-        self.dataset, self.mesh = dataset, mesh
-        self.shared = NamedSharding(mesh, PartitionSpec())
+    def __init__(self, dataset: Dataset, devices: Mesh):
+        self.dataset, self.mesh = dataset, devices
+        self.shared = NamedSharding(devices, mesh.WHOLE)
         train, look = dataset.train, dataset.preprocessing
         self.training = jax.device_put(
             TrainingSet(train.images, train.labels, np.asarray(look.mean), np.asarray(look.std)),
             self.shared,
         )
+        self.bytes = sum(array.nbytes for array in self.training)  # on each device
         some = np.random.Generator(np.random.PCG64(0)).permutation(len(train))[:TRAIN_SUBSET]
         parts = (
             (train.images[some], train.labels[some], TRAIN),
@@ -43,16 +44,22 @@ class DeviceData:
         self._batched: dict[int, EvaluationSet] = {}
 
     def evaluation(self, batch: int) -> EvaluationSet:
-        """The evaluation set cut into batches: its arrays are (⌈M / batch⌉, batch, …), the last padded."""
+        """The evaluation set cut into batches: its arrays are (⌈M / batch⌉, batch, …), the last padded.
+
+        The batch is rounded up to a multiple of the devices that share one.
+        """
+        shares = self.mesh.shape[mesh.BATCH_AXIS]
+        batch = -(-batch // shares) * shares
         if batch not in self._batched:
-            rows = -len(self._evaluated.labels) % batch
+            missing = -len(self._evaluated.labels) % batch
 
             def cut(array: Any, fill: int) -> np.ndarray:
-                padding = np.full((rows, *array.shape[1:]), fill, array.dtype)
+                padding = np.full((missing, *array.shape[1:]), fill, array.dtype)
                 return np.concatenate([array, padding]).reshape(-1, batch, *array.shape[1:])
 
             cut_set = EvaluationSet(*map(cut, self._evaluated, (0, 0, PADDING)))
-            self._batched[batch] = jax.device_put(cut_set, self.shared)
+            rows = NamedSharding(self.mesh, mesh.ROWS)
+            self._batched[batch] = jax.device_put(cut_set, rows)
         return self._batched[batch]
 
     def of_segment(self, array: np.ndarray, segment: int) -> np.ndarray:

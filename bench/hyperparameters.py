@@ -5,6 +5,7 @@ Models bring theirs as keyword arguments (`bench.zoo`). The tables here are data
 line, the trial's identity, the device code and the documentation all agree on one spelling.
 """
 
+import functools
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -104,9 +105,14 @@ COMMON: dict[str, Hyperparameter] = {
 
 def known() -> frozenset[str]:
     """Every name that any trial can use."""
+    return _known(tuple(zoo.MODELS))
+
+
+@functools.cache
+def _known(models: tuple[str, ...]) -> frozenset[str]:
     tables = (COMMON, *OPTIMIZERS.values(), *SCHEDULES.values())
-    models = (zoo.hyperparameters(model) for model in zoo.MODELS)
-    return frozenset(name for table in (*tables, *models) for name in table)
+    own = map(zoo.hyperparameters, models)
+    return frozenset(name for table in (*tables, *own) for name in table)
 
 
 def resolve(settings: Mapping[str, Any]) -> dict[str, Value]:

@@ -4,36 +4,40 @@ A trial's start is a function of its seed alone: not of its program, its lane or
 """
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from bench.draws import INIT
 from bench.hyperparameters import INITIALIZERS
-from bench.vector import Packing
+from bench.layers import Shape
+
+INIT = 0  # the purpose of these draws, apart from those in `bench.draws`
 
 # The standard deviation of a standard normal cut off at two deviations.
 _TRUNCATED_STD = 0.87962566103423978
 
 
-def initial_values(packing: Packing, seed: int, init: str) -> np.ndarray:
-    """(P,) float32: the parameters, or the batch statistics, from which a trial starts.
+def initial_values(arrays: Iterable[tuple[str, Shape]], seed: int, init: str) -> np.ndarray:
+    """(P,) float32: the parameters, or the batch statistics, from which a trial starts, one behind the other.
 
     Args:
-        packing: of the network's parameters or statistics.
+        arrays: path and shape of each, see `padding.arrays`.
         seed: the trial's.
         init: a name in `hyperparameters.INITIALIZERS`, for kernels. Each has a generator of its own, by
             its place among the kernels.
     """
-    values, kernels = np.zeros(packing.size, np.float32), 0
-    for path, part in zip(packing.paths, packing.arrays(values), strict=True):
+    values, kernels = [np.zeros(0, np.float32)], 0
+    for path, shape in arrays:
         match path.rpartition("/")[2]:
             case "kernel":
-                part[:] = kernel(part.shape, (seed, INIT, kernels), init)
+                values.append(kernel(shape, (seed, INIT, kernels), init).reshape(-1))
                 kernels += 1
-            case "scale" | "var":  # batch norm's; biases and running means stay zero
-                part[:] = 1
-    return values
+            case "scale" | "var":  # a norm's; biases and running means are zero
+                values.append(np.ones(math.prod(shape), np.float32))
+            case _:
+                values.append(np.zeros(math.prod(shape), np.float32))
+    return np.concatenate(values)
 
 
 def kernel(shape: tuple[int, ...], entropy: tuple[int, ...], init: str) -> np.ndarray:

@@ -1,10 +1,9 @@
-"""K trials side by side on the devices: three compiled functions over the lane axis.
+"""K trials side by side on the devices: compiled functions over the lane axis.
 
-A lane is a slot of a program's leading axis. Which trial sits where is the host's affair (`bench.sweep`);
-here lanes are filled, trained and evaluated, each call one dispatch.
+A lane is a slot of a program's leading axis. Which trial sits where is the host's affair (`bench.program`);
+here lanes are filled, trained, evaluated, parked and brought back, each call one dispatch.
 """
 
-import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,46 +12,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding
 
+from bench import mesh, padding
 from bench.device_data import DeviceData
 from bench.initial import initial_values
 from bench.plan import ProgramPlan
-from bench.step import TEST, TRAIN, VALID, Epoch, Evaluation, Lane, LaneProgram, hyper_of
+from bench.step import (
+    TEST,
+    TRAIN,
+    VALID,
+    Epoch,
+    Evaluation,
+    Lane,
+    LaneProgram,
+    hyper_of,
+)
 from bench.trial import Trial
 
-# XLA:CPU's older emitters compile these programs in half the time and run them as fast: in one process,
-# interleaved, 0.93 to 1.07 of the default's time on four nets.
-_CPU_OPTIONS: dict[str, str | bool] = {"xla_cpu_use_fusion_emitters": False}
-
-
-def lane_mesh(devices: Sequence[jax.Device]) -> Mesh:
-    """A mesh of one axis, `lanes`, over these devices."""
-    auto = (jax.sharding.AxisType.Auto,)
-    return jax.make_mesh((len(devices),), ("lanes",), axis_types=auto, devices=devices)
-
-
-@functools.cache
-def compiler_options(platform: str) -> dict[str, str | bool] | None:
-    """What helps on this platform and this version of XLA, which may no longer know the option."""
-    if platform != "cpu":
-        return None
-    try:
-        jax.jit(lambda: 0).lower().compile(compiler_options=_CPU_OPTIONS)
-    except jax.errors.JaxRuntimeError:
-        return None
-    return _CPU_OPTIONS
-
-
-def over_lanes(function: Callable, strategy: str) -> Callable:
-    """`function(lane, data)` of one lane → the same of K lanes.
-
-    With "vmap" the lanes run side by side in wider operations; with "map" in turn, one after the other,
-    which keeps a lane's numbers in the cache and lets idle lanes cost nothing.
-    """
-    if strategy == "vmap":
-        return jax.vmap(function, in_axes=(0, None))
-    return lambda lanes, data: lax.map(lambda lane: function(lane, data), lanes)
+_FILL_NUMBERS = (
+    1 << 20
+)  # parameters written at a time: filled lanes share a dispatch up to this size
 
 
 class Lanes:
@@ -65,9 +45,10 @@ class Lanes:
         clock: seconds, monotonic.
 
     Attributes:
-        compiled: whether `compile` has been called.
         compile_s: seconds that tracing and compiling took, after `compile`.
-        peak_bytes: of the training function, as XLA plans it; None where it does not say.
+        state_bytes: of one lane, after `compile`.
+        peak_bytes: of the training function on one device, as XLA plans it, after `compile`; None where it
+            does not say.
     """
 
     def __init__(
@@ -78,15 +59,16 @@ class Lanes:
         clock: Callable[[], float] = time.perf_counter,
     ):
         self.program, self.data, self.clock = program, data, clock
-        self.lane = LaneProgram(program, data.dataset.image_shape, len(data.dataset.train), dtype)
-        self.steps_per_epoch = self.lane.steps_per_epoch
-        self.sharding = NamedSharding(data.mesh, PartitionSpec("lanes"))
-        self.compiled = False
-        self.compile_s = 0.0
+        shape, shares = data.dataset.image_shape, data.mesh.shape[mesh.BATCH_AXIS]
+        self.lane = LaneProgram(program, shape, len(data.dataset.train), dtype, shares)
+        self.sharding = NamedSharding(data.mesh, mesh.LANES)
+        self.compile_s, self.state_bytes = 0.0, 0
         self.peak_bytes: int | None = None
         self._state: Any = None
+        self._last: Any = None  # evaluation
         self._evaluation = data.evaluation(program.evaluation_batch)
         self._dtype = jnp.dtype(dtype)
+        self._restore: Callable | None = None
 
     def compile(self, trial: Trial) -> None:
         """Compiles everything that the sweep will run; afterwards nothing is traced again.
@@ -94,21 +76,16 @@ class Lanes:
         Args:
             trial: any of the program's, for shapes.
         """
-        start = self.clock()
-        lane, program = self.lane, self.program
-        fresh = self._fresh(trial)
-        shapes = jax.eval_shape(lane.fresh, *fresh)
-        self._state = jax.tree.map(
-            lambda leaf: jax.device_put(
-                np.zeros((program.lanes, *leaf.shape), leaf.dtype), self.sharding
-            ),
-            shapes,
+        start, lane, program = self.clock(), self.lane, self.program
+        start_shapes = self._start_shapes(trial)
+        one = jax.eval_shape(lane.fresh, *start_shapes)
+        self.state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(one))
+        self._shapes = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((program.lanes, *leaf.shape), leaf.dtype), one
         )
 
-        def fill(state: Lane, slot: jax.Array, fresh: tuple) -> Lane:
-            return jax.tree.map(
-                lambda all_lanes, one: all_lanes.at[slot].set(one), state, lane.fresh(*fresh)
-            )
+        def fill(state: Lane, slots: jax.Array, fresh: tuple) -> Lane:
+            return self._written(state, slots, jax.vmap(lane.fresh)(*fresh))
 
         def train(state: tuple, shared: tuple) -> Lane:
             old, active, epoch = state
@@ -117,80 +94,156 @@ class Lanes:
         def evaluate(state: tuple, shared: tuple) -> Evaluation:
             return lane.evaluate(state[0], *shared)
 
-        flags = np.zeros(program.lanes, bool)
-        keys = np.zeros((program.lanes, 2), np.uint32)
-        epochs = Epoch(
-            rates=np.zeros((program.lanes, program.steps), self._dtype),
-            order=np.zeros((program.lanes, lane.examples), np.int32),
-            dropout_key=keys,
-            augment_key=keys,
+        K, keys = program.lanes, np.zeros((program.lanes, 2), np.uint32)
+        rates = np.zeros((K, program.steps), self._dtype)
+        epochs = Epoch(rates, np.zeros((K, lane.examples), np.int32), keys, keys)
+        slots = np.zeros(self.fill_size, np.int32)
+        fresh = jax.tree.map(
+            lambda a: jax.ShapeDtypeStruct((self.fill_size, *a.shape), a.dtype), start_shapes
         )
-        fill.__name__ = f"fill_{program.id}"
-        place = jax.jit(fill, donate_argnums=0, out_shardings=self.sharding)
-        self._fill = self._finish(place.lower(self._state, np.int32(0), fresh))
-        shared = (np.int32(0), self.data.training)
-        self._train = self._compiled(train, (flags, epochs), shared, donate=True)
-        self._evaluate = self._compiled(evaluate, (), (self._evaluation, self.data.training))
-        self.peak_bytes = _peak_bytes(self._train)
-        self.compiled = True
+        self._fill = self._compiled(
+            fill, (slots, fresh), (mesh.WHOLE, mesh.WHOLE), mesh.LANES, donate=True
+        )
+        self._train = self._compiled(
+            self._each_lane(train),
+            ((np.zeros(K, bool), epochs), (np.int32(0), self.data.training)),
+            (mesh.LANES, mesh.WHOLE),
+            mesh.LANES,
+            donate=True,
+        )
+        specs: Any = (mesh.LANES, mesh.LANES, mesh.LANE_ROWS, mesh.LANES)
+        self._evaluate = self._compiled(
+            self._each_lane(evaluate),
+            ((), (self._evaluation, self.data.training)),
+            (mesh.LANES, (mesh.ROWS, mesh.WHOLE)),
+            Evaluation(*specs),
+        )
+        self.peak_bytes = mesh.peak_bytes(self._train)
         self.compile_s = self.clock() - start
 
-    def _fresh(self, trial: Trial) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-        """A trial's start on the host: what `LaneProgram.fresh` takes."""
-        dataset = self.data.dataset
-        hyper = hyper_of(trial, self.program, dataset.train.labels, dataset.classes)
-        arrays = {name: np.asarray(value) for name, value in hyper.items()}
-        floats = {n: a.astype(self._dtype) for n, a in arrays.items() if a.dtype.kind == "f"}
-        params, stats = (
-            initial_values(packing, trial["seed"], trial["init"]).astype(self._dtype)
-            for packing in (self.lane.packing, self.lane.stats_packing)
-        )
-        return params, stats, {**arrays, **floats}
+    @property
+    def fill_size(self) -> int:
+        """How many lanes one dispatch fills."""
+        return max(1, min(self.program.lanes, _FILL_NUMBERS // self.lane.packing.size))
 
-    def _compiled(
-        self, function: Callable, per_lane: tuple, shared: tuple, donate: bool = False
-    ) -> Callable:
-        """`function(lane's arrays, shared)` for K lanes, compiled; `donate` reuses the state's buffers."""
-        lanes, whole = PartitionSpec("lanes"), PartitionSpec()
-        each = over_lanes(function, self.program.strategy)
+    def _each_lane(self, function: Callable) -> Callable:
+        each = mesh.over_lanes(function, self.program.strategy)
 
         def run(state: Lane, per_lane: tuple, shared: tuple) -> Any:
             return each((state, *per_lane), shared)
 
-        run.__name__ = f"{function.__name__}_{self.program.id}"  # for profiles and compile logs
-        placed = jax.shard_map(
-            run,
-            mesh=self.data.mesh,
-            in_specs=(lanes, lanes, whole),
-            out_specs=lanes,
-            check_vma=False,
+        run.__name__ = function.__name__
+        return run
+
+    def _written(self, state: Lane, slots: jax.Array, lanes: Lane) -> Lane:
+        """The state of this device's lanes with those of `slots` replaced, those elsewhere left out."""
+        here = jax.tree.leaves(state)[0].shape[0]
+        slots = slots - lax.axis_index("lanes") * here
+        slots = jnp.where((slots >= 0) & (slots < here), slots, here)
+        return jax.tree.map(lambda a, b: a.at[slots].set(b, mode="drop"), state, lanes)
+
+    def _compiled(
+        self, function: Callable, arguments: tuple, specs: tuple, out: Any, donate: bool = False
+    ) -> Callable:
+        """`function(state, *arguments)` on each device's share; `donate` reuses the state's buffers."""
+        name = f"{function.__name__}_{self.program.id}"  # for profiles and compile logs
+        everything, specs = (self._shapes, *arguments), (mesh.LANES, *specs)
+        return mesh.compiled(function, name, self.data.mesh, everything, specs, out, donate)
+
+    def _fresh(self, trials: Sequence[Trial]) -> tuple[np.ndarray, np.ndarray, dict]:
+        """The starts of up to `fill_size` trials on the host, as `LaneProgram.fresh` takes them, stacked."""
+        rows = [self._start(trial) for trial in trials]
+        rows += rows[:1] * (self.fill_size - len(rows))
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *rows)
+
+    def _start_shapes(self, trial: Trial) -> tuple[Any, Any, dict]:
+        """The shapes of `_start`, without drawing what may be too large to draw."""
+        sizes = (self.lane.packing.size, self.lane.stats_packing.size)
+        params, stats = (jax.ShapeDtypeStruct((size,), self._dtype) for size in sizes)
+        return params, stats, self._hyper(trial, self._fit(trial))
+
+    def _fit(self, trial: Trial) -> padding.Fit:
+        dataset = self.data.dataset
+        layers = trial.layers(dataset.classes)
+        return padding.fit(layers, self.program.layers, dataset.image_shape)
+
+    def _hyper(self, trial: Trial, fit: padding.Fit) -> dict[str, np.ndarray]:
+        dataset = self.data.dataset
+        hyper = hyper_of(trial, self.program, fit, dataset.train.labels, dataset.classes)
+        found = {name: np.asarray(value) for name, value in hyper.items()}
+        return {n: a.astype(self._dtype) if a.dtype.kind == "f" else a for n, a in found.items()}
+
+    def _start(self, trial: Trial) -> tuple[np.ndarray, np.ndarray, dict]:
+        dataset, lane, fit = self.data.dataset, self.lane, self._fit(trial)
+        layers, starts = trial.layers(dataset.classes), []
+        for packing, places, kind in (
+            (lane.packing, fit.params, "arrays"),
+            (lane.stats_packing, fit.stats, "statistics"),
+        ):
+            start = np.zeros(packing.size, self._dtype)
+            own = padding.arrays(layers, dataset.image_shape, kind)
+            start[places] = initial_values(own, trial["seed"], trial["init"])
+            starts.append(start)
+        return starts[0], starts[1], self._hyper(trial, fit)
+
+    @property
+    def bytes_needed(self) -> int:
+        """On each device, to train: what XLA plans, without the data set that all programs share."""
+        return max(0, (self.peak_bytes or 0) - self.data.bytes)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the lanes have memory on the devices."""
+        return self._state is not None
+
+    def open(self) -> None:
+        """Takes memory for the lanes, all of them idle."""
+        self._state = jax.tree.map(
+            lambda leaf: jax.device_put(np.zeros(leaf.shape, leaf.dtype), self.sharding),
+            self._shapes,
         )
-        jitted = jax.jit(placed, donate_argnums=(0,) if donate else ())
 
-        def described(tree: Any, spec: PartitionSpec) -> Any:
-            sharding = NamedSharding(self.data.mesh, spec)
-            return jax.tree.map(
-                lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding), tree
+    def close(self) -> None:
+        """Gives the lanes' memory back."""
+        self._state = self._last = None
+
+    def fill(self, seats: Sequence[tuple[int, Trial]]) -> None:
+        """Writes fresh trials into lanes; the other lanes keep their state to the bit.
+
+        Args:
+            seats: (lane, trial) of each.
+        """
+        for first in range(0, len(seats), self.fill_size):
+            slots, trials = zip(*seats[first : first + self.fill_size], strict=True)
+            nowhere = [self.program.lanes] * (self.fill_size - len(slots))
+            where = np.array([*slots, *nowhere], np.int32)
+            self._state = self._fill(self._state, where, self._fresh(trials))
+
+    def park(self, slot: int) -> Lane:
+        """A lane's whole state on the host; nothing of it is lost when another trial takes the lane."""
+        return jax.tree.map(lambda leaf: mesh.row(leaf, slot), self._state)
+
+    def restore(self, slot: int, parked: Lane) -> None:
+        """Writes a parked state into a lane, of this or another place: training goes on to the bit."""
+        stacked = jax.tree.map(lambda leaf: leaf[None], parked)
+        if self._restore is None:
+
+            def restore(state: Lane, slots: jax.Array, parked: Lane) -> Lane:
+                return self._written(state, slots, parked)
+
+            arguments = (np.zeros(1, np.int32), stacked)
+            self._restore = self._compiled(
+                restore, arguments, (mesh.WHOLE, mesh.WHOLE), mesh.LANES, True
             )
-
-        arguments = (self._state, lanes), (per_lane, lanes), (shared, whole)
-        return self._finish(jitted.lower(*(described(tree, spec) for tree, spec in arguments)))
-
-    def _finish(self, lowered: Any) -> Callable:
-        platform = self.data.mesh.devices.flat[0].platform
-        return lowered.compile(compiler_options=compiler_options(platform))
-
-    def fill(self, slot: int, trial: Trial) -> None:
-        """Writes a fresh trial into a lane; the other lanes keep their state to the bit."""
-        self._state = self._fill(self._state, np.int32(slot), self._fresh(trial))
+        self._state = self._restore(self._state, np.array([slot], np.int32), stacked)
 
     def train(self, active: np.ndarray, epochs: Epoch, first: int) -> float:
-        """S steps in every active lane, in one dispatch, waited for; returns its seconds.
+        """S iterations in every active lane, in one dispatch, waited for; returns its seconds.
 
         Args:
             active: (K,) bool.
             epochs: of each lane's trial, arrays with a leading lane axis, on the host or the devices.
-            first: the first of these steps, counted in the epoch.
+            first: the first of these iterations, counted in the epoch.
         """
         start = self.clock()
         epochs = epochs._replace(rates=np.asarray(epochs.rates, self._dtype))
@@ -225,36 +278,19 @@ class Lanes:
 
     def test_predictions(self, lane: int) -> np.ndarray:
         """(test examples,) int32: the classes that a lane chose at the last evaluation."""
-        return self.data.of_segment(_row(self._last.predictions, lane), TEST)
+        return self.data.of_segment(mesh.row(self._last.predictions, lane).reshape(-1), TEST)
 
-    def weights(self, lane: int) -> dict[str, np.ndarray]:
-        """A lane's parameters and batch statistics on the host, by path (`layers/0/kernel`)."""
+    def weights(self, lane: int, trial: Trial) -> dict[str, np.ndarray]:
+        """A lane's parameters and batch statistics on the host, unpadded, by path (`layers/0/kernel`)."""
+        dataset, fit = self.data.dataset, self._fit(trial)
+        layers = trial.layers(dataset.classes)
         found: dict[str, np.ndarray] = {}
-        for packing, vectors in (
-            (self.lane.packing, self._state.params),
-            (self.lane.stats_packing, self._state.stats),
+        for kind, places, vectors in (
+            ("arrays", fit.params, self._state.params),
+            ("statistics", fit.stats, self._state.stats),
         ):
-            arrays = packing.arrays(_row(vectors, lane))
-            found |= dict(zip(packing.paths, arrays, strict=True))
+            values, end = mesh.row(vectors, lane)[places], 0
+            for path, shape in padding.arrays(layers, dataset.image_shape, kind):
+                start, end = end, end + int(np.prod(shape))
+                found[path] = values[start:end].reshape(shape)
         return found
-
-
-def _row(array: jax.Array, lane: int) -> np.ndarray:
-    """One lane's part of an array over the mesh. Indexing the array itself would compile a program."""
-    for shard in array.addressable_shards:
-        rows = shard.index[0]
-        if (rows.start or 0) <= lane < (rows.stop or array.shape[0]):
-            return np.asarray(shard.data)[lane - (rows.start or 0)]
-    raise IndexError(f"lane {lane} is not on this process's devices")
-
-
-def _peak_bytes(compiled: Any) -> int | None:
-    analysis = compiled.memory_analysis()
-    if analysis is None:
-        return None
-    return int(
-        analysis.temp_size_in_bytes
-        + analysis.argument_size_in_bytes
-        + analysis.output_size_in_bytes
-        - analysis.alias_size_in_bytes
-    )

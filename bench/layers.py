@@ -4,9 +4,10 @@ Letters: an image has H×W pixels and C channels, its shape is (H, W, C); a flat
 All shapes are of one example, without the batch. `Layers` are hashable and equal by content.
 """
 
+import functools
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from bench.checks import Check, fraction, must_be, one_of, positive, whole
@@ -29,21 +30,28 @@ def _is_layers(value: Any) -> bool:
     return isinstance(value, tuple) and all(isinstance(layer, Layer) for layer in value)
 
 
+def _activation(name: str, value: Any) -> Any:
+    for each in value if isinstance(value, tuple) and value else (value,):
+        one_of(*ACTIVATIONS)(name, each)
+    return value
+
+
 _layers = must_be("a tuple of layers", _is_layers)
+_all_layers = must_be(
+    "a tuple of tuples of layers",
+    lambda v: isinstance(v, tuple) and len(v) > 0 and all(map(_is_layers, v)),
+)
 
 # By the field's name, whichever layer has it.
 CHECKS: dict[str, Check] = {
     **dict.fromkeys(("features", "units"), whole),
     **dict.fromkeys(("kernel", "window", "stride"), _pair),
     **dict.fromkeys(("layers", "shortcut"), _layers),
-    "branches": must_be(
-        "a tuple of tuples of layers",
-        lambda v: isinstance(v, tuple) and len(v) > 0 and all(map(_is_layers, v)),
-    ),
+    **dict.fromkeys(("branches", "blocks"), _all_layers),
     "padding": one_of("SAME", "VALID"),
     "bias": one_of(False, True),
     "kind": one_of("average", "max"),
-    "name": one_of(*ACTIVATIONS),
+    "name": _activation,
     "momentum": fraction,
     "epsilon": positive,
     "rate": fraction,
@@ -77,13 +85,23 @@ class Layer:
         """Shape after this layer, or ShapeError, which ends with the fix."""
         return shape
 
+    def arrays(self, shape: Shape) -> dict[str, Shape]:  # noqa: ARG002
+        """Name → shape of what is trained here, parts not counted, in the order of the names."""
+        return {}
+
+    def statistics(self, shape: Shape) -> dict[str, Shape]:  # noqa: ARG002
+        """Name → shape of what is kept but not trained: running means and variances."""
+        return {}
+
     def parameters(self, shape: Shape) -> int:
         """How many numbers are trained."""
-        return sum(parameters(part, shape) for part in self.parts())
+        own = sum(map(math.prod, self.arrays(shape).values()))
+        return own + sum(parameters(part, shape) for part in self.parts())
 
     def state(self, shape: Shape) -> int:
-        """How many numbers are kept but not trained: running means and variances."""
-        return sum(state(part, shape) for part in self.parts())
+        """How many numbers are kept but not trained."""
+        own = sum(map(math.prod, self.statistics(shape).values()))
+        return own + sum(state(part, shape) for part in self.parts())
 
     def flops(self, shape: Shape) -> int:
         """Forward FLOPs of one example: 2 per multiply-add of conv and dense.
@@ -123,8 +141,9 @@ class Conv(Layer):
     def output_shape(self, shape: Shape) -> Shape:
         return *_slide(shape, self.kernel, self.stride, self.padding), self.features
 
-    def parameters(self, shape: Shape) -> int:
-        return (math.prod(self.kernel) * shape[-1] + self.bias) * self.features
+    def arrays(self, shape: Shape) -> dict[str, Shape]:
+        bias = {"bias": (self.features,)} if self.bias else {}
+        return {**bias, "kernel": (*self.kernel, shape[-1], self.features)}
 
     def flops(self, shape: Shape) -> int:
         return 2 * math.prod(self.kernel) * shape[-1] * math.prod(self.output_shape(shape))
@@ -180,8 +199,9 @@ class Dense(Layer):
             raise ShapeError("it needs a flat input; put Flatten or GlobalPool before it")
         return (self.units,)
 
-    def parameters(self, shape: Shape) -> int:
-        return (shape[-1] + self.bias) * self.units
+    def arrays(self, shape: Shape) -> dict[str, Shape]:
+        bias = {"bias": (self.units,)} if self.bias else {}
+        return {**bias, "kernel": (shape[-1], self.units)}
 
     def flops(self, shape: Shape) -> int:
         return 2 * shape[-1] * self.units
@@ -189,9 +209,13 @@ class Dense(Layer):
 
 @dataclass(frozen=True)
 class Activation(Layer):
-    """An elementwise function, one of ACTIVATIONS."""
+    """An elementwise function, one of ACTIVATIONS; in a program several, of which a lane uses one."""
 
-    name: str
+    name: str | tuple[str, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.name if isinstance(self.name, tuple) else (self.name,)
 
 
 @dataclass(frozen=True)
@@ -204,11 +228,24 @@ class BatchNorm(Layer):
     momentum: float = 0.9
     epsilon: float = 1e-5
 
-    def parameters(self, shape: Shape) -> int:
-        return 2 * shape[-1]
+    def arrays(self, shape: Shape) -> dict[str, Shape]:
+        return dict.fromkeys(("bias", "scale"), shape[-1:])
 
-    def state(self, shape: Shape) -> int:
-        return 2 * shape[-1]
+    def statistics(self, shape: Shape) -> dict[str, Shape]:
+        return dict.fromkeys(("mean", "var"), shape[-1:])
+
+
+@dataclass(frozen=True)
+class LayerNorm(Layer):
+    """Normalises the C channels of each pixel together; trains scale and bias.
+
+    `epsilon` is added to the variance.
+    """
+
+    epsilon: float = 1e-6
+
+    def arrays(self, shape: Shape) -> dict[str, Shape]:
+        return dict.fromkeys(("bias", "scale"), shape[-1:])
 
 
 @dataclass(frozen=True)
@@ -265,11 +302,35 @@ class Residual(Layer):
         return self.layers, self.shortcut
 
 
+@dataclass(frozen=True)
+class Blocks(Layer):
+    """Layers in a row, in blocks; a program passes by the blocks that a trial lacks.
+
+    The architecture is the same as without the grouping (see `flat`). Blocks of other layers than dense ones,
+    norms, activations and dropout are allowed, but their number is then the structure of a program.
+    """
+
+    blocks: tuple[Layers, ...]
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return output_shape(flat((self,)), shape)
+
+    def parameters(self, shape: Shape) -> int:
+        return parameters(flat((self,)), shape)
+
+    def state(self, shape: Shape) -> int:
+        return state(flat((self,)), shape)
+
+    def flops(self, shape: Shape) -> int:
+        return flops(flat((self,)), shape)
+
+
 # Whole architectures. All raise ShapeError if the image does not fit through; `summary.check`
 # says at which layer.
 
 
-def _inputs(layers: Layers, shape: Shape) -> Iterator[tuple[Layer, Shape]]:
+def inputs(layers: Layers, shape: Shape) -> Iterator[tuple[Layer, Shape]]:
+    """Each layer with the shape of what comes in."""
     for layer in layers:
         yield layer, shape
         shape = layer.output_shape(shape)
@@ -282,44 +343,27 @@ def output_shape(layers: Layers, input_shape: Shape) -> Shape:
     return input_shape
 
 
+@functools.lru_cache(maxsize=4096)
 def parameters(layers: Layers, input_shape: Shape) -> int:
     """How many numbers are trained."""
-    return sum(layer.parameters(shape) for layer, shape in _inputs(layers, input_shape))
+    return sum(layer.parameters(shape) for layer, shape in inputs(layers, input_shape))
 
 
 def state(layers: Layers, input_shape: Shape) -> int:
     """How many numbers are kept but not trained."""
-    return sum(layer.state(shape) for layer, shape in _inputs(layers, input_shape))
+    return sum(layer.state(shape) for layer, shape in inputs(layers, input_shape))
 
 
+@functools.lru_cache(maxsize=4096)
 def flops(layers: Layers, input_shape: Shape) -> int:
     """Forward FLOPs of one example, of conv and dense alone."""
-    return sum(layer.flops(shape) for layer, shape in _inputs(layers, input_shape))
+    return sum(layer.flops(shape) for layer, shape in inputs(layers, input_shape))
 
 
-# What a program takes as data instead of structure: class, field, and the field's value in the
-# skeleton. This table is the one place to extend.
-DATA: dict[type[Layer], dict[str, float]] = {Dropout: {"rate": 0.0}}
-
-
-def skeleton(layers: Layers) -> Layers:
-    """The structure alone; architectures with equal skeletons share one compiled program."""
-    return _bare(layers)
-
-
-def _bare(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return tuple(map(_bare, value))
-    if isinstance(value, Layer):
-        fields = {name: _bare(content) for name, content in vars(value).items()}
-        return replace(value, **fields | DATA.get(type(value), {}))
-    return value
-
-
-def values(layers: Layers) -> tuple[float, ...]:
-    """What `skeleton` drops, in depth-first order: the dropout rates in order of appearance."""
-    found: list[float] = []
+def flat(layers: Layers) -> Layers:
+    """The layers in a row, those of `Blocks` among them."""
+    found: Layers = ()
     for layer in layers:
-        found += [getattr(layer, field) for field in DATA.get(type(layer), {})]
-        found += [value for part in layer.parts() for value in values(part)]
-    return tuple(found)
+        within = sum(layer.blocks, ()) if isinstance(layer, Blocks) else None
+        found += (layer,) if within is None else flat(within)
+    return found

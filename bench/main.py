@@ -20,7 +20,7 @@ from rich.console import Console
 
 from bench import config as configs
 from bench.errors import ConfigError, ConvoyError
-from bench.run import CACHE_DIR, Options, train
+from bench.run import CACHE_DIR, Options, Run
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Config file, with an argument after a colon."
@@ -35,14 +35,23 @@ _DATA_DIR = flags.DEFINE_string("data_dir", None, "Where data sets lie: mnist/, 
 _DEVICES = flags.DEFINE_integer(
     "devices", 0, "How many devices to use, 0 for all; on a CPU, cores."
 )
+_BATCH_DEVICES = flags.DEFINE_integer(
+    "batch_devices", 1, "The mesh: devices that share the examples of a trial, for large models."
+)
 _LANES = flags.DEFINE_integer("lanes", 0, "Trials side by side in a program, 0 for as many as fit.")
 _STRATEGY = flags.DEFINE_enum(
     "strategy", "auto", ["auto", "map", "vmap"], "Lanes in turn or side by side."
 )
-_CACHE_DIR = flags.DEFINE_string(
-    "cache_dir", None, "Compiled programs; $XDG_CACHE_HOME/convoy by default."
+_PLAN = flags.DEFINE_enum(
+    "plan", "cost", ["cost", "fewest", "separate"], "How trials are put together in programs."
 )
-_CACHE = flags.DEFINE_bool("cache", True, "Keep compiled programs for the next run.")
+_PLAN_ONLY = flags.DEFINE_bool(
+    "plan_only", False, "Print the programs and what they would take; train nothing."
+)
+_CACHE_DIR = flags.DEFINE_string(
+    "cache_dir", None, "Compiled programs and measured costs; $XDG_CACHE_HOME/convoy by default."
+)
+_CACHE = flags.DEFINE_bool("cache", True, "Keep them for the next run.")
 
 
 def main() -> int:
@@ -88,15 +97,21 @@ def _train() -> int:
         workdir=Path(_WORKDIR.value) if _WORKDIR.value else _default_workdir(),
         data_dir=_DATA_DIR.value,
         devices=_DEVICES.value,
+        batch_devices=_BATCH_DEVICES.value,
         lanes=_LANES.value,
         strategy=_STRATEGY.value,
+        plan=_PLAN.value,
         cache_dir=(Path(_CACHE_DIR.value) if _CACHE_DIR.value else CACHE_DIR)
         if _CACHE.value
         else None,
     )
     # Not on a terminal, tables take the width of a wide one rather than lose columns.
     console = Console(width=None if sys.stdout.isatty() else 120)
-    results = train(configs.resolve(_config(), _AXIS.value), options, console)
+    run = Run(configs.resolve(_config(), _AXIS.value), options, console)
+    if _PLAN_ONLY.value:
+        run.plan_only()
+        return 0
+    results = run.train()
     bad = {record.status for record in results.trials.values()} & {"diverged", "failed"}
     return 3 if bad else 0
 

@@ -104,8 +104,11 @@ def schedule(trial: Trial, steps_per_epoch: int) -> optax.Schedule:
 
 def learning_rates(trial: Trial, steps_per_epoch: int) -> np.ndarray:
     """(epochs · steps_per_epoch,): the learning rate of each of the trial's updates."""
+    updates = trial["epochs"] * steps_per_epoch
+    if trial["schedule"] == "constant":
+        return np.full(updates, trial["learning_rate"])
     # Optax counts in int32, and its rates are as exact as that makes them.
-    steps = np.arange(trial["epochs"] * steps_per_epoch, dtype=np.int32)
+    steps = np.arange(updates, dtype=np.int32)
     with jax.default_device(jax.local_devices(backend="cpu")[0]):
         rates = np.asarray(schedule(trial, steps_per_epoch)(jnp.asarray(steps)))
     return np.broadcast_to(rates, steps.shape)

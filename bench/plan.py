@@ -1,74 +1,62 @@
 """Which trials share a compiled program, and how it runs them. Pure arithmetic: no device is touched.
 
-Trials share a program when their architectures have one skeleton and their batches one size; all else
-is data (see `layers.skeleton`).
+A program compiles the widest of its trials' architectures; widths, activations, the number of blocks,
+dropout, augmentation, the optimizer and the batch size are then data to it (see `bench.padding`). What
+stays static is the skeleton and, where there is batch norm, the batch size. How far trials are merged
+within that is decided by cost (`bench.partition`, `bench.costs`).
 """
 
+import functools
 import hashlib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
-from bench import layers as arch
-from bench import summary
+from bench import padding
+from bench.cells import Cell, cell, cells, fits
+from bench.costs import Costs, Machine, Workload, default, sizes
+from bench.costs import training_flops as training_flops
 from bench.errors import ConfigError
-from bench.layers import Layers, Shape
+from bench.estimate import Estimate, Executable, Tally, tally, touched_an_epoch
+from bench.layers import Layers
+from bench.partition import Part, Partition, compile_s
 from bench.trial import Trial
 
 DISPATCH_SECONDS = 2.0  # how long a run may be deaf to signals, limits and the live view
-MOST_LANES = 512
-# Assumed, not measured: what small CNNs reach, per device, and the memory a program may fill.
-FLOPS_PER_S = {"cpu": 4e9, "gpu": 2e12, "tpu": 2e12}
-MEMORY_SHARE = 0.5
-# Activations are kept for the backward pass, and 3×3 convolutions unfold theirs ninefold.
-COPIES_OF_ACTIVATIONS = 12
-EVALUATION_BATCH = 256
-
-
-@dataclass(frozen=True)
-class Workload:
-    """What every trial of a sweep trains on: sizes only."""
-
-    image_shape: Shape
-    classes: int
-    train_examples: int
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where the programs run: `platform` is JAX's name, `memory_bytes` is per device."""
-
-    platform: str
-    devices: int
-    memory_bytes: int
 
 
 @dataclass(frozen=True)
 class ProgramPlan:
-    """One compiled executable, and the trials known to share it.
+    """One set of compiled executables, and the trials known to share it.
 
     Attributes:
         id: a hash of what is compiled.
-        layers: the skeleton of its trials' architectures.
-        batch_size: examples an update.
-        augment: images are flipped, shifted or cropped.
-        dropout: the places in `layers.values` at which a trial drops anything.
+        layers: the widest of its trials' architectures.
+        padded: some trial is narrower or shallower than `layers`, so that lanes carry their own widths.
+        microbatch: examples an iteration.
+        batch_sizes: of its trials, ascending.
+        augment: any trial flips, shifts or crops.
         optimizers: the families present, by name.
         trials: ids of the trials known so far.
         lanes: K, a multiple of the number of devices.
-        steps: S, the steps of one dispatch.
+        steps: S, the iterations of one dispatch.
         strategy: "map" (lanes in turn on each device) or "vmap" (side by side).
         evaluation_batch: examples in one forward pass of evaluation.
-        parameters: of one trial.
-        flops_per_example: of one trial's forward pass.
+        parameters: of `layers`.
+        flops_per_example: of a forward pass of `layers`.
+        compile_s: expected seconds of compiling it.
+        train_s: expected seconds of training and evaluating its known trials, all devices at work.
+        waste: expected share of its training FLOPs that padding takes.
     """
 
     id: str
     layers: Layers
-    batch_size: int
+    padded: bool
+    microbatch: int
+    batch_sizes: tuple[int, ...]
     augment: bool
-    dropout: tuple[int, ...]
     optimizers: tuple[str, ...]
     trials: tuple[str, ...]
     lanes: int
@@ -77,6 +65,31 @@ class ProgramPlan:
     evaluation_batch: int
     parameters: int
     flops_per_example: int
+    compile_s: float
+    train_s: float
+    waste: float
+
+    @property
+    def accumulates(self) -> bool:
+        """Whether some trial's batch is several iterations."""
+        return self.batch_sizes != (self.microbatch,)
+
+    @property
+    def executable(self) -> Executable:
+        """What its costs depend on."""
+        return Executable(
+            self.layers, self.microbatch, self.optimizers, self.accumulates, self.augment
+        )
+
+    def runs(self, cell: Cell) -> bool:
+        """Whether it has what the cell needs beside its layers."""
+        whole, rest = divmod(cell.batch_size, self.microbatch)
+        return (
+            rest == 0
+            and (whole == 1 or self.accumulates)
+            and cell.family in self.optimizers
+            and (self.augment or not cell.augment)
+        )
 
     def to_json(self) -> dict[str, Any]:
         """All but the layers, which the trials' settings give."""
@@ -86,22 +99,73 @@ class ProgramPlan:
 
 
 @dataclass(frozen=True)
-class Structure:
-    """What is compiled into a program: trials of one structure can share it."""
+class Plan:
+    """The programs of a sweep, in the order of their first trial; those that only bounds ask for are last.
 
-    layers: Layers
-    batch_size: int
-    augment: bool
+    Attributes:
+        programs: the plan.
+        workload: sizes of the data.
+        machine, costs: where, and by which constants, seconds are expected.
+    """
+
+    programs: tuple[ProgramPlan, ...]
+    workload: Workload
+    machine: Machine
+    costs: Costs
 
     @property
-    def id(self) -> str:
-        return hashlib.sha256(repr(self).encode()).hexdigest()[:8]
+    def compile_s(self) -> float:
+        """Expected seconds until all is compiled, `machine.compilers` programs at a time."""
+        return compile_s([p.compile_s for p in self.programs], self.machine)
 
+    @property
+    def train_s(self) -> float:
+        """Expected seconds of training and evaluating all known trials, the programs taking turns."""
+        return sum(program.train_s for program in self.programs)
 
-def structure(trial: Trial, classes: int) -> Structure:
-    """The part of a trial that is not data to its program."""
-    augment = bool(trial["flip"] or trial["shift"] or trial["crop"])
-    return Structure(arch.skeleton(trial.layers(classes)), trial["batch_size"], augment)
+    @cached_property
+    def _known(self) -> Mapping[str, ProgramPlan]:
+        return by_trial(self.programs)
+
+    def home(self, trial: Trial) -> ProgramPlan | None:
+        """The program that trains `trial`: its own if it is known, else the cheapest that admits it."""
+        if trial.id in self._known:
+            return self._known[trial.id]
+        own = cell(trial, self.workload.classes)
+        # Neither its epochs nor its learning rate can make another program the cheapest.
+        key = (own.layers, own.batch_size, own.family, own.augment)
+        if key not in self._homes:
+            self._homes[key] = self._cheapest(own)
+        return self._homes[key]
+
+    @cached_property
+    def _homes(self) -> dict[Any, ProgramPlan | None]:
+        return {}
+
+    @cached_property
+    def _estimates(self) -> dict[str, Estimate]:
+        return {
+            p.id: Estimate(p.executable, self.workload, self.machine, self.costs, p.strategy)
+            for p in self.programs
+        }
+
+    def _cheapest(self, own: Cell) -> ProgramPlan | None:
+        if not fits(own.layers, self.workload):
+            return None
+        outputs = sizes(own.layers, self.workload.image_shape).outputs
+        work = Tally(1, 1, 1, touched_an_epoch(own, self.workload))
+
+        def price(program: ProgramPlan) -> float:
+            return self._estimates[program.id].run_s(work, program.lanes)
+
+        def has_room(program: ProgramPlan) -> bool:
+            """Soon told, and true wherever it admits the layers: they put out no more numbers than it."""
+            more = self._estimates[program.id].size.outputs - outputs
+            return more == 0 or (more > 0 and program.padded)
+
+        found = [p for p in self.programs if p.runs(own) and has_room(p)]
+        admitting = (p for p in sorted(found, key=price) if padding.admits(p.layers, own.layers))
+        return next(admitting, None)
 
 
 def plan(
@@ -110,7 +174,10 @@ def plan(
     machine: Machine,
     lanes: int = 0,
     strategy: str = "auto",
-) -> tuple[ProgramPlan, ...]:
+    mode: str = "cost",
+    costs: Costs | None = None,
+    bounds: Iterable[Trial] = (),
+) -> Plan:
     """The programs for `trials`, in the order of their first trial.
 
     Args:
@@ -119,91 +186,80 @@ def plan(
         machine: where it runs.
         lanes: K for every program; 0 takes as many as there are trials and memory.
         strategy: "map", "vmap", or "auto": map on a CPU, vmap elsewhere.
+        mode: "cost" takes the least expected seconds; "separate" shares only between trials that differ in
+            plain numbers, "fewest" wherever it can.
+        costs: constants of the machine; None takes what is assumed of its platform.
+        bounds: trials that span what may still be asked for. All between them will have a home, but in
+            mode "separate".
 
     Raises:
         ShapeError: an architecture that the image does not fit through; names trial and layer.
-        ConfigError: a batch larger than the data; an unknown strategy.
+        ConfigError: a batch larger than the data; too much dropout; an unknown strategy or mode.
     """
-    if strategy not in ("auto", "map", "vmap"):
-        raise ConfigError(f"strategy={strategy!r} is not allowed: auto, map or vmap")
+    _check("strategy", strategy, ("auto", "map", "vmap"))
+    _check("mode", mode, ("cost", "separate", "fewest"))
     if lanes < 0:
         raise ConfigError(
             f"lanes={lanes} is not allowed: give a number ≥ 1, or 0 for as many as fit"
         )
     if strategy == "auto":
         strategy = "map" if machine.platform == "cpu" else "vmap"
-    groups: dict[Structure, list[Trial]] = {}
-    for trial in trials:
-        if trial["batch_size"] > workload.train_examples:
-            raise ConfigError(
-                f"trial {trial.id}: batch_size={trial['batch_size']} is larger than the "
-                f"{workload.train_examples} training examples; use a smaller batch"
-            )
-        key = structure(trial, workload.classes)
-        if key not in groups:
-            summary.check(
-                trial.layers(workload.classes), workload.image_shape, workload.classes, trial.id
-            )
-        groups.setdefault(key, []).append(trial)
-    return tuple(
-        _program(key, members, workload, machine, lanes, strategy)
-        for key, members in groups.items()
+    costs, known = costs or default(machine.platform), tuple(trials)
+    places = {trial.id: place for place, trial in enumerate(known)}
+    estimate = functools.partial(
+        Estimate, workload=workload, machine=machine, costs=costs, strategy=strategy
     )
+    partition = Partition(workload, machine, lanes, estimate)
+    parts = partition.parts(cells(known, bounds, workload), mode)
+    programs = [_program(part, k, workload, places) for part, k in parts]
+
+    def first(program: ProgramPlan) -> tuple[float, str]:
+        return places[program.trials[0]] if program.trials else math.inf, program.id
+
+    return Plan(tuple(sorted(programs, key=first)), workload, machine, costs)
 
 
-def _program(
-    key: Structure,
-    trials: list[Trial],
-    workload: Workload,
-    machine: Machine,
-    lanes: int,
-    strategy: str,
-) -> ProgramPlan:
-    families = tuple(sorted({trial["optimizer"] for trial in trials}))
-    open_values = zip(*(arch.values(t.layers(workload.classes)) for t in trials), strict=True)
-    dropout = tuple(place for place, rates in enumerate(open_values) if any(rates))
-    flops = arch.flops(key.layers, workload.image_shape)
-    if not lanes:
-        fit = _lanes_that_fit(key, families, workload, machine, strategy)
-        lanes = min(len(trials), MOST_LANES, fit)
-    lanes = math.ceil(lanes / machine.devices) * machine.devices
-    rate = FLOPS_PER_S.get(machine.platform, FLOPS_PER_S["gpu"]) * machine.devices
-    step_s = max(training_flops(flops) * key.batch_size * lanes / rate, 1e-6)
+def _check(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        words = f"{', '.join(allowed[:-1])} or {allowed[-1]}"
+        raise ConfigError(f"{name}={value!r} is not allowed: {words}")
+
+
+def _program(part: Part, lanes: int, workload: Workload, places: Mapping[str, int]) -> ProgramPlan:
+    e, estimate, padded = part.estimate.executable, part.estimate, part.padded
+    trials = sorted((t.id for cell in part.cells for t in cell.trials), key=places.__getitem__)
+    content = (e.layers, padded, e.microbatch, e.accumulates, e.augment, e.optimizers)
+    dispatch_s = max(estimate.dispatch_s(lanes), 1e-6)
     return ProgramPlan(
-        id=key.id,
-        layers=key.layers,
-        batch_size=key.batch_size,
-        augment=key.augment,
-        dropout=dropout,
-        optimizers=families,
-        trials=tuple(trial.id for trial in trials),
+        id=hashlib.sha256(repr(content).encode()).hexdigest()[:8],
+        layers=e.layers,
+        padded=padded,
+        microbatch=e.microbatch,
+        batch_sizes=tuple(sorted({cell.batch_size for cell in part.cells})),
+        augment=e.augment,
+        optimizers=e.optimizers,
+        trials=tuple(trials),
         lanes=lanes,
-        steps=_dispatch_steps(math.ceil(workload.train_examples / key.batch_size), step_s),
-        strategy=strategy,
-        evaluation_batch=EVALUATION_BATCH if strategy == "map" else key.batch_size,
-        parameters=arch.parameters(key.layers, workload.image_shape),
-        flops_per_example=flops,
+        steps=_dispatch_steps(estimate.iterations, dispatch_s),
+        strategy=estimate.strategy,
+        evaluation_batch=estimate.evaluation_batch,
+        parameters=estimate.size.parameters,
+        flops_per_example=estimate.size.flops,
+        compile_s=estimate.compile_s,
+        train_s=estimate.run_s(tally(part.cells, workload, bounds=False), lanes),
+        waste=_waste(part, lanes, workload),
     )
 
 
-def training_flops(forward_flops: int) -> int:
-    """FLOPs of a training step from those of its forward pass: the backward pass takes twice as many."""
-    return 3 * forward_flops
-
-
-def _lanes_that_fit(
-    key: Structure, families: tuple[str, ...], workload: Workload, machine: Machine, strategy: str
-) -> int:
-    """How many lanes the devices hold: states beside each other, activations of those that run at once."""
-    parameters = arch.parameters(key.layers, workload.image_shape)
-    state = 4 * parameters * (2 + 2 * len(families)) + 4 * workload.train_examples
-    rows = summary.summary(key.layers, workload.image_shape)
-    outputs = sum(math.prod(row.shape) for row in rows) + math.prod(workload.image_shape)
-    active = 4 * outputs * key.batch_size * COPIES_OF_ACTIVATIONS + 4 * parameters
-    memory = MEMORY_SHARE * machine.memory_bytes
-    if strategy == "map":
-        return max(1, int((memory - active) / state)) * machine.devices
-    return max(1, int(memory / (state + active))) * machine.devices
+def _waste(part: Part, lanes: int, workload: Workload) -> float:
+    """Share of the training FLOPs that nobody asked for: padding, filled-up batches, idle lanes."""
+    asked = sum(
+        tally([cell], workload).epochs * sizes(cell.layers, workload.image_shape).flops
+        for cell in part.cells
+    )
+    estimate = part.estimate
+    computed = estimate.passes(part.work, lanes) * estimate.rows * estimate.size.flops
+    return 1 - asked * workload.train_examples / computed if computed else 0.0
 
 
 def _dispatch_steps(steps_per_epoch: int, step_s: float) -> int:

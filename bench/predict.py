@@ -14,6 +14,7 @@ from rich.table import Table
 
 from bench.best import Best
 from bench.errors import ConvoyError
+from bench.layers import flat
 from bench.record import RecordError
 
 
@@ -36,16 +37,16 @@ class Classifier:
         from bench.vector import Packing
 
         look = best.preprocessing
-        layers = best.trial.layers(len(best.classes))
+        layers = flat(best.trial.layers(len(best.classes)))
         shape = (look.height, look.width, look.channels)
-        network = nnx.eval_shape(lambda: Network(layers, shape, Build(jnp.float32, dropout=())))
+        network = nnx.eval_shape(lambda: Network(layers, shape, Build(jnp.float32)))
         graph, *states = nnx.split(network, nnx.Param, nnx.BatchStat)
         filled = [_filled(Packing(state), best.weights) for state in states]
         self.best = best
 
         def probabilities(images: jax.Array) -> jax.Array:
             standard = (images / 255.0 - jnp.asarray(look.mean)) / jnp.asarray(look.std)
-            logits = nnx.merge(graph, *filled)(standard, Step(False, jnp.zeros(1)))
+            logits = nnx.merge(graph, *filled)(standard, Step(train=False))
             return jax.nn.softmax(logits)
 
         self._probabilities = jax.jit(probabilities)

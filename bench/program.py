@@ -1,63 +1,90 @@
 """A program at work: which trial sits in which lane, and how far each has come.
 
-All lanes of a program are at the same place inside their epochs (their batches have one size, and a lane
-is filled only between epochs), each at an epoch of its own.
+All lanes of a program are at the same place inside their epochs: their batches are made of microbatches of
+one size, and a lane is filled only between epochs. Each is at an epoch of its own.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import numpy as np
 
-from bench import draws, optim
+from bench import draws, layers, optim
 from bench.lanes import Lanes
+from bench.memory import OutOfMemoryError
+from bench.plan import ProgramPlan, training_flops
 from bench.step import Epoch
 from bench.trial import Trial
 
 
 @dataclass
 class Seat:
-    """A trial in its lane.
+    """A trial at work.
 
     Attributes:
-        lane: which.
         trial: who.
         rates: (all its updates,) learning rates.
+        flops_per_example: of a forward pass at its own widths.
+        lane: where; -1 while it is parked.
         epoch: epochs it has finished.
         seconds: its share of its lane's dispatches so far.
+        parked: its state, while it has no lane.
     """
 
-    lane: int
     trial: Trial
     rates: np.ndarray
+    flops_per_example: int
+    lane: int = -1
     epoch: int = 0
     seconds: float = 0.0
+    parked: Any = None
 
 
 class Program:
     """Seats trials in the lanes of one compiled program and keeps them moving.
 
     Args:
-        lanes: compiled or yet to be.
+        plan: what is compiled, for how many lanes.
+        make: compiled lanes of a plan, perhaps fewer than it says (`memory.fitted`).
 
     Attributes:
-        waiting: trials of this program that have no lane yet.
-        first: the next step inside the epoch, 0 between epochs.
+        waiting: trials of this program that have no lane yet, and parked ones that are to go on.
+        error: why it cannot run, if it cannot.
+        first: the next iteration inside the epoch, 0 between epochs.
     """
 
-    def __init__(self, lanes: Lanes):
-        self.lanes, self.plan = lanes, lanes.program
-        self.waiting: deque[Trial] = deque()
+    def __init__(self, plan: ProgramPlan, make: Callable[[ProgramPlan, Trial], Lanes]):
+        self.plan, self._make = plan, make
+        self.waiting: deque[Trial | Seat] = deque()
         self.first = 0
-        self._seats: list[Seat | None] = [None] * self.plan.lanes
+        self.error: OutOfMemoryError | None = None
+        self.lanes: Lanes | None = None
+        self._seats: list[Seat | None] = [None] * plan.lanes
         self._epoch: Epoch | None = None
+
+    def compile(self) -> None:
+        """Compiles for the first trial that waits; where that does not fit, `error` says so."""
+        first = self.waiting[0]
+        try:
+            lanes = self._make(self.plan, first.trial if isinstance(first, Seat) else first)
+        except OutOfMemoryError as error:
+            self.error = error
+            return
+        self.lanes, self.plan = lanes, lanes.program
+        self._seats = [None] * self.plan.lanes
+
+    @property
+    def ready(self) -> Lanes:
+        """The compiled lanes."""
+        assert self.lanes is not None, "compile() comes first"
+        return self.lanes
 
     @property
     def seated(self) -> list[Seat]:
-        """The trials at work, in the order of their lanes."""
+        """The trials in lanes, in the order of the lanes."""
         return [seat for seat in self._seats if seat is not None]
 
     @property
@@ -67,68 +94,89 @@ class Program:
     @property
     def has_room(self) -> bool:
         """A lane is free that no waiting trial will take."""
-        return len(self.waiting) < self._seats.count(None)
+        return self.error is None and len(self.waiting) < self._seats.count(None)
 
-    def fill(self) -> Iterator[Seat]:
-        """Seats waiting trials in free lanes; to be called between epochs. Yields the new seats."""
-        for lane, seat in enumerate(self._seats):
-            if seat is None and self.waiting:
-                trial = self.waiting.popleft()
-                self.lanes.fill(lane, trial)
-                rates = optim.learning_rates(trial, self.lanes.steps_per_epoch)
-                self._seats[lane] = new = Seat(lane, trial, rates)
-                yield new
+    def fill(self) -> list[Seat]:
+        """Seats whoever waits in free lanes; to be called between epochs. Returns the seats of new trials."""
+        free = [lane for lane, seat in enumerate(self._seats) if seat is None]
+        taken = [(lane, self.waiting.popleft()) for lane in free[: len(self.waiting)]]
+        if taken and not self.ready.is_open:
+            self.ready.open()
+        new = [(lane, trial) for lane, trial in taken if isinstance(trial, Trial)]
+        self.ready.fill(new)
+        for lane, back in taken:
+            if isinstance(back, Seat):
+                self.ready.restore(lane, back.parked)
+                back.lane, back.parked = lane, None
+            self._seats[lane] = back if isinstance(back, Seat) else self._seat(lane, back)
+        return [seat for lane, _ in new if (seat := self._seats[lane])]
+
+    def _seat(self, lane: int, trial: Trial) -> Seat:
+        dataset = self.ready.data.dataset
+        updates = -(-len(dataset.train) // trial["batch_size"])
+        flops = layers.flops(trial.layers(dataset.classes), dataset.image_shape)
+        return Seat(trial, optim.learning_rates(trial, updates), flops, lane)
+
+    def park(self, seat: Seat) -> None:
+        """Takes a trial out of its lane between epochs; put back into `waiting`, it goes on to the bit."""
+        seat.parked = self.ready.park(seat.lane)
+        self.leave(seat)
 
     def leave(self, seat: Seat) -> None:
         """Frees a lane."""
-        self._seats[seat.lane] = None
+        self._seats[seat.lane], seat.lane = None, -1
+
+    def close(self) -> None:
+        """Gives the devices' memory back; nobody is seated."""
+        self.ready.close()
 
     def train(self) -> dict[str, Any]:
-        """One dispatch of S steps, or those left of the epoch, in all seats; its journal event."""
-        plan, total = self.plan, self.lanes.steps_per_epoch
+        """One dispatch of S iterations, or those left of the epoch, in all seats; its journal event."""
+        plan, total = self.plan, self.ready.lane.iterations_per_epoch
         if self.between_epochs:
             self._epoch = self._begin_epoch()
         assert self._epoch is not None
         first, last = self.first, min(self.first + plan.steps, total)
         active = np.array([seat is not None for seat in self._seats])
         epoch = self._epoch._replace(rates=self._rates(first, last))
-        seconds = self.lanes.train(active, epoch, first)
+        seconds = self.ready.train(active, epoch, first)
         self._share(seconds)
         self.first = last % total
-        examples = self.lanes.lane.examples
-        seen = min(last * plan.batch_size, examples) - first * plan.batch_size
-        # Side by side, idle lanes and the steps beyond an epoch's end are computed too.
+        seen = min(last * plan.microbatch, self.ready.lane.examples) - first * plan.microbatch
+        # Side by side, idle lanes and the iterations beyond an epoch's end are computed too.
         computed = len(self.seated) * (last - first)
         if plan.strategy == "vmap":
             computed = plan.lanes * plan.steps
+        real = sum(seat.flops_per_example for seat in self.seated)
         return {
             "event": "train",
             "program": plan.id,
             "seconds": seconds,
-            "steps": last - first,
+            "iterations": last - first,
             "lanes": len(self.seated),
             "examples": len(self.seated) * seen,
-            "slots": computed * plan.batch_size,
+            "flops": training_flops(real) * seen,
+            "slot_flops": training_flops(plan.flops_per_example) * computed * plan.microbatch,
         }
 
     def evaluate(self) -> tuple[list[dict[str, float]], dict[str, Any]]:
         """Ends an epoch: the metrics of each seat, in order, and the journal event of the dispatch."""
-        metrics, seconds = self.lanes.evaluate()
+        metrics, seconds = self.ready.evaluate()
         self._share(seconds)
         for seat in self.seated:
             seat.epoch += 1
-        rows = [
-            {name: column[s.lane].item() for name, column in metrics.items()} for s in self.seated
-        ]
+        columns = {name: column.tolist() for name, column in metrics.items()}
+        rows = [{name: column[s.lane] for name, column in columns.items()} for s in self.seated]
         return rows, {"event": "evaluate", "program": self.plan.id, "seconds": seconds}
 
     def _share(self, seconds: float) -> None:
-        for seat in self.seated:
-            seat.seconds += seconds / len(self.seated)
+        seated = self.seated
+        for seat in seated:
+            seat.seconds += seconds / len(seated)
 
     def _begin_epoch(self) -> Epoch:
         """What the lanes need for the epoch that each is about to train, on the devices."""
-        examples = self.lanes.lane.examples
+        examples = self.ready.lane.examples
         order = np.zeros((self.plan.lanes, examples), np.int32)
         dropout, augment = np.zeros((2, self.plan.lanes, 2), np.uint32)
         for seat in self.seated:
@@ -136,13 +184,16 @@ class Program:
             order[seat.lane] = draws.order(trial["data_seed"], epoch, examples)
             dropout[seat.lane] = draws.key(trial["seed"], draws.DROPOUT, epoch)
             augment[seat.lane] = draws.key(trial["seed"], draws.AUGMENT, epoch)
-        on_devices = jax.device_put((order, dropout, augment), self.lanes.sharding)
+        on_devices = jax.device_put((order, dropout, augment), self.ready.sharding)
         return Epoch(np.empty(0), *on_devices)
 
     def _rates(self, first: int, last: int) -> np.ndarray:
-        """(K, S): the learning rates of these steps; zero in free lanes and beyond the epoch's end."""
+        """(K, S): the learning rates of these iterations; zero in free lanes and beyond the epoch's end."""
         rates = np.zeros((self.plan.lanes, self.plan.steps))
+        iterations = np.arange(first, last)
         for seat in self.seated:
-            start = seat.epoch * self.lanes.steps_per_epoch
-            rates[seat.lane, : last - first] = seat.rates[start + first : start + last]
+            batch = seat.trial["batch_size"]
+            updates = -(-self.ready.lane.examples // batch)
+            places = seat.epoch * updates + iterations // (batch // self.plan.microbatch)
+            rates[seat.lane, : last - first] = seat.rates[places]
         return rates

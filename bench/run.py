@@ -1,12 +1,12 @@
 """One process's part of a sweep, from a checked config to a finished run directory."""
 
-import contextlib
+import functools
 import json
 import math
 import os
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,18 +14,23 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from bench import config as configs
-from bench import plan as planning
-from bench import search
+from bench import costs as costing
+from bench import host, search
 from bench.config import Settings
+from bench.costs import Costs, Machine, Workload
 from bench.data import Dataset, load
 from bench.errors import ConfigError
+from bench.plan import Plan, plan
 from bench.record import SCHEMA, Journal, RecordError, Results, write_file
-from bench.report import Progress, final, write_views
+from bench.report import Progress, final, planned, write_views
+from bench.trial import Trial
 
 if TYPE_CHECKING:
-    from bench.search import Sampler
+    from bench.pool import Pool
 
 CACHE_DIR = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "convoy"
+# A sweep expected to take longer is worth the seconds that measuring the machine takes, once.
+MEASURE_FROM_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -36,130 +41,185 @@ class Options:
         workdir: the run directory.
         data_dir: where data sets lie.
         devices: how many to use; 0 for all, on a CPU one for each core.
+        batch_devices: how many of them share the examples of a lane.
         lanes: trials side by side in a program; 0 for as many as fit.
         strategy: "map", "vmap" or "auto".
-        cache_dir: for compiled programs; None keeps none.
+        plan: "cost", "fewest" or "separate": how trials are put together in programs.
+        cache_dir: for compiled programs and measured costs; None keeps none.
     """
 
     workdir: Path
     data_dir: Path | str | None = None
     devices: int = 0
+    batch_devices: int = 1
     lanes: int = 0
     strategy: str = "auto"
+    plan: str = "cost"
     cache_dir: Path | None = CACHE_DIR
 
 
-def train(settings: Settings, options: Options, console: Console) -> Results:
-    """Trains a sweep, or what is left of it, and writes and prints its report.
+class Run:
+    """A sweep in one process.
+
+    Args:
+        settings: what to train.
+        options: how.
+        console: where to say so.
 
     Raises:
-        ConvoyError: anything that the user can mend; before the first write where that is possible.
+        ConvoyError: data or a search space that cannot be used.
     """
-    started = time.perf_counter()
-    dataset = load(settings.dataset, settings.data, options.data_dir)
-    data_s = time.perf_counter() - started
-    identity = {"data": dataset.fingerprint, "precision": settings.precision}
-    sampler = search.create(settings.search, settings.trial, settings.space, identity)
-    saved = {"schema": SCHEMA, **settings.to_json(), "fingerprint": dataset.fingerprint}
-    _same_config(options.workdir, saved)
-    sizes = (
-        f"{len(dataset.train)} training, {len(dataset.valid)} validation, {len(dataset.test)} test"
-    )
-    console.print(f"{len(sampler.known)} trials on {dataset.name}: {sizes} examples")
-    results = _recorded(options.workdir)
-    if results.finished and results.finished["reason"] == "completed":
-        console.print(f"{options.workdir} is finished; its report follows")
-    else:
-        results = _train(settings, options, console, dataset, sampler, saved, started, data_s)
-    final(console, results)
-    console.print(
-        f"written to {options.workdir}: report.md, trials.csv, curves.parquet, run.json, best.npz"
-    )
-    return results
 
+    def __init__(self, settings: Settings, options: Options, console: Console):
+        self.settings, self.options, self.console = settings, options, console
+        self.started = time.perf_counter()
+        self.dataset = load(settings.dataset, settings.data, options.data_dir)
+        self.data_s = time.perf_counter() - self.started
+        identity = {"data": self.dataset.fingerprint, "precision": settings.precision}
+        self.sampler = search.create(settings.search, settings.trial, settings.space, identity)
 
-def _train(
-    settings: Settings,
-    options: Options,
-    console: Console,
-    dataset: Dataset,
-    sampler: "Sampler",
-    saved: Mapping[str, Any],
-    started: float,
-    data_s: float,
-) -> Results:
-    # JAX takes seconds to import: whatever is wrong with a config is said before.
-    devices = _devices(options, settings.precision)
-    from bench import timing
-    from bench.device_data import DeviceData
-    from bench.lanes import Lanes, lane_mesh
-    from bench.program import Program
-    from bench.sweep import Sweep
-
-    workload = planning.Workload(dataset.image_shape, dataset.classes, len(dataset.train))
-    plans = planning.plan(
-        sampler.known, workload, timing.machine(devices), options.lanes, options.strategy
-    )
-    data = DeviceData(dataset, lane_mesh(devices))
-    programs = [Program(Lanes(plan, data, settings.precision)) for plan in plans]
-    home = planning.by_trial(plans)
-    _begin(options.workdir, saved, [plan.to_json() for plan in plans])
-    with Journal(options.workdir / "journal.jsonl") as journal:
-        results = Results.read(options.workdir)
-        progress = Progress(console, len(sampler.known))
-        sweep = Sweep(
-            sampler,
-            programs,
-            lambda trial: home[trial.id].id,
-            dataset,
-            options.workdir,
-            journal,
-            results,
-            progress,
-            limit_s=(settings.seconds or math.inf) - (time.perf_counter() - started),
-            compilers=timing.cores(),
+    def plan_only(self) -> None:
+        """Prints what would be compiled and how long it would take; no device is touched."""
+        costs = self.options.cache_dir and costing.load(self.options.cache_dir)
+        costs = costs or replace(costing.default("cpu"), devices=host.cores())
+        count = self.options.devices or costs.devices
+        machine = Machine(
+            costs.platform,
+            max(1, count // self.options.batch_devices),
+            host.memory_bytes() // count,  # an accelerator's own is known only to itself
+            compilers=host.cores(),
         )
-        sweep.record(
-            {
-                **_run_event(settings, dataset, len(sampler.known)),
+        planned.show(self.console, self._plan(machine, costs), self.sampler.known, costs)
+
+    def train(self) -> Results:
+        """Trains the sweep, or what is left of it, and writes and prints its report.
+
+        Raises:
+            ConvoyError: anything that the user can mend; before the first write where that is possible.
+        """
+        options, dataset = self.options, self.dataset
+        settings = self.settings.to_json()
+        saved = {"schema": SCHEMA, **settings, "fingerprint": dataset.fingerprint}
+        _same_config(options.workdir, saved)
+        sizes = (
+            f"{len(dataset.train)} training, {len(dataset.valid)} validation, "
+            f"{len(dataset.test)} test"
+        )
+        self.console.print(f"{len(self.sampler.known)} trials on {dataset.name}: {sizes} examples")
+        results = _recorded(options.workdir)
+        if results.finished and results.finished["reason"] == "completed":
+            self.console.print(f"{options.workdir} is finished; its report follows")
+        else:
+            results = self._train(saved)
+        final(self.console, results)
+        self.console.print(
+            f"written to {options.workdir}: report.md, trials.csv, curves.parquet, run.json, "
+            "best.npz"
+        )
+        return results
+
+    def _train(self, saved: Mapping[str, Any]) -> Results:
+        # JAX takes seconds to import: whatever is wrong with a config is said before.
+        from bench import timing
+        from bench.devices import prepare
+        from bench.sweep import Sweep
+
+        options, workdir = self.options, self.options.workdir
+        devices = prepare(
+            options.devices, options.batch_devices, self.settings.precision, options.cache_dir
+        )
+        machine = timing.machine(devices, options.batch_devices)
+        decided = self._plan(machine, self._costs(machine, devices))
+        pool = self._pool(decided, devices)
+        _begin(workdir, saved, [program.to_json() for program in decided.programs])
+        with Journal(workdir / "journal.jsonl") as journal:
+            results = Results.read(workdir)
+            progress = Progress(self.console, len(self.sampler.known))
+            limit_s = (self.settings.seconds or math.inf) - self._elapsed_s()
+            sweep = Sweep(
+                self.sampler, pool, self.dataset, workdir, journal, results, progress, limit_s
+            )
+            about = {
                 "hardware": timing.hardware(devices),
-                "software": timing.software(settings.precision),
+                "software": timing.software(self.settings.precision),
             }
+            sweep.record({**_run_event(self.settings, self.dataset, self.sampler.known), **about})
+            try:
+                with progress:
+                    reason = sweep.run()
+                ended = {"wall_s": self._elapsed_s(), "data_s": self.data_s}
+                sweep.record({"event": "finish", "reason": reason, **ended})
+            finally:
+                write_views(workdir, results)
+        return results
+
+    def _elapsed_s(self) -> float:
+        return time.perf_counter() - self.started
+
+    def _costs(self, machine: Machine, devices: list[Any]) -> Costs:
+        """Of this machine: measured before, or now if that is worth it, or assumed."""
+        from bench import timing
+
+        assumed = costing.default(machine.platform)
+        if self.options.cache_dir is None or self.options.plan != "cost":
+            return assumed
+        known = costing.load(self.options.cache_dir, timing.chip(devices))
+        if known is not None:
+            return known
+        expected = self._plan(machine, assumed)
+        if len(expected.programs) == len(self.sampler.known) or (
+            expected.compile_s + expected.train_s < MEASURE_FROM_S
+        ):
+            return assumed
+        from bench.measure import measure
+
+        self.console.print("measuring what programs cost on this machine, once")
+        costs = measure(devices)
+        costing.save(costs, self.options.cache_dir)
+        return costs
+
+    def _plan(self, machine: Machine, costs: Costs) -> Plan:
+        return self._planner(machine, costs)(
+            self.sampler.known, mode=self.options.plan, bounds=self.sampler.bounds
         )
-        try:
-            with progress:
-                reason = sweep.run()
-            wall_s = time.perf_counter() - started
-            sweep.record({"event": "finish", "reason": reason, "wall_s": wall_s, "data_s": data_s})
-        finally:
-            write_views(options.workdir, results)
-    return results
 
-
-def _devices(options: Options, precision: str) -> list[Any]:
-    """Sets JAX up, before its first use, and returns the devices to run on."""
-    import jax
-
-    from bench import timing
-
-    if options.devices < 0:
-        raise ConfigError(
-            f"devices={options.devices} is not allowed: give a number ≥ 1, or 0 for all"
+    def _planner(self, machine: Machine, costs: Costs) -> Callable[..., Plan]:
+        dataset = self.dataset
+        shape, examples = dataset.image_shape, len(dataset.train)
+        workload = Workload(shape, dataset.classes, examples, dataset.evaluated)
+        return functools.partial(
+            plan,
+            workload=workload,
+            machine=machine,
+            lanes=self.options.lanes,
+            strategy=self.options.strategy,
+            costs=costs,
         )
-    with contextlib.suppress(RuntimeError):  # JAX is in use already: its devices are what they are
-        jax.config.update("jax_num_cpu_devices", options.devices or timing.cores())
-    jax.config.update("jax_enable_x64", precision == "float64")
-    if options.cache_dir is not None:
-        # Every program is worth keeping: the smallest takes longer to compile than to read.
-        jax.config.update("jax_compilation_cache_dir", str(options.cache_dir / "xla"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
-    devices = jax.local_devices()
-    if options.devices > len(devices):
-        raise ConfigError(
-            f"devices={options.devices}, but there are {len(devices)}: {devices[0].device_kind}"
+
+    def _pool(self, decided: Plan, devices: list[Any]) -> "Pool":
+        from bench import memory
+        from bench.device_data import DeviceData
+        from bench.lanes import Lanes
+        from bench.mesh import lane_mesh
+        from bench.pool import Pool
+        from bench.program import Program
+
+        data = DeviceData(self.dataset, lane_mesh(devices, self.options.batch_devices))
+        fitted = functools.partial(
+            memory.fitted,
+            make=lambda program: Lanes(program, data, self.settings.precision),
+            free=memory.free_bytes(devices[0], len(devices)),
+            programs=len(decided.programs),
+            fixed=bool(self.options.lanes),
         )
-    return devices[: options.devices or None]
+        planner = self._planner(decided.machine, decided.costs)
+        return Pool(
+            decided,
+            lambda program: Program(program, fitted),
+            functools.partial(planner, mode="separate"),
+            fitted.keywords["free"],
+            host.cores(),
+        )
 
 
 def _same_config(workdir: Path, saved: Mapping[str, Any]) -> None:
@@ -195,7 +255,7 @@ def _begin(workdir: Path, saved: Mapping[str, Any], plans: list[dict[str, Any]])
     write_file(workdir / "plan.json", json.dumps({"programs": plans}, indent=1).encode())
 
 
-def _run_event(settings: Settings, dataset: Dataset, planned: int) -> dict[str, Any]:
+def _run_event(settings: Settings, dataset: Dataset, known: Sequence[Trial]) -> dict[str, Any]:
     """What the journal says when a process begins."""
     return {
         "event": "run",
@@ -203,7 +263,7 @@ def _run_event(settings: Settings, dataset: Dataset, planned: int) -> dict[str, 
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "data": _about(dataset),
         "axes": list(settings.space),
-        "planned": planned,
+        "planned": len(known),
     }
 
 

@@ -1,7 +1,10 @@
-"""What one lane computes: a fresh trial's state, S training steps, an evaluation. Pure functions of data.
+"""What one lane computes: a fresh trial's state, S iterations of training, an evaluation.
 
-Letters: N training examples, M evaluated ones, H×W pixels, C channels, B examples a batch, S steps a
-dispatch, V open values of the skeleton (`layers.values`).
+Pure functions of data. An *iteration* trains on one microbatch; an update follows when the trial's own batch
+is complete. Where all trials of a program have one batch size, an iteration is an update.
+
+Letters: N training examples, M evaluated ones, H×W pixels, C channels, S iterations a dispatch, B examples a
+microbatch on one device; P parameters and Q statistics of the program.
 
 Random numbers are functions of (seed, purpose, epoch, step): see `bench.draws`.
 """
@@ -16,10 +19,11 @@ import optax
 from flax import nnx
 from jax import lax
 
-from bench import draws, hyperparameters, layers, optim
+from bench import draws, hyperparameters, optim, padding
 from bench.data.augment import DRAWS, augment
 from bench.draws import Array
 from bench.layers import Shape
+from bench.mesh import BATCH_AXIS
 from bench.network import Build, Network, Step
 from bench.plan import ProgramPlan
 from bench.trial import Trial
@@ -53,6 +57,8 @@ class Lane(NamedTuple):
         stats: (Q,) its batch statistics, packed.
         optimizer: a state for each family present.
         hyper: the trial's own numbers, see `hyper_of`.
+        gradient, batch_weight: of the batch so far: (P,) sum of weighted gradients, () of weights; where an
+            iteration is an update, the gradient is (1,) long and unused.
         loss, weight, correct, seen: sums over the epoch so far: weighted loss, weights, hits, examples.
     """
 
@@ -60,6 +66,8 @@ class Lane(NamedTuple):
     stats: jax.Array
     optimizer: Any
     hyper: Any
+    gradient: jax.Array
+    batch_weight: jax.Array
     loss: jax.Array
     weight: jax.Array
     correct: jax.Array
@@ -70,7 +78,7 @@ class Epoch(NamedTuple):
     """What a dispatch is told of each lane's epoch, as the host computes it.
 
     Attributes:
-        rates: (S,) learning rates of the dispatch's steps.
+        rates: (S,) learning rates of the dispatch's iterations.
         order: (N,) int32, the examples in the order of the whole epoch.
         dropout_key, augment_key: (2,) uint32.
     """
@@ -82,7 +90,10 @@ class Epoch(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """`loss` and `correct` (3,): sums over TRAIN, VALID, TEST; `predictions` (M,) int32; `collapsed` ()."""
+    """`loss` and `correct` (3,): sums over TRAIN, VALID, TEST; `collapsed` ().
+
+    `predictions` are int32, shaped as the evaluation set's labels.
+    """
 
     loss: jax.Array
     correct: jax.Array
@@ -91,22 +102,26 @@ class Evaluation(NamedTuple):
 
 
 def hyper_of(
-    trial: Trial, program: ProgramPlan, labels: np.ndarray, classes: int
+    trial: Trial, program: ProgramPlan, fit: padding.Fit, labels: np.ndarray, classes: int
 ) -> dict[str, Any]:
     """The numbers in which a lane may differ from its neighbours, as host arrays.
 
     Args:
         trial: the lane's.
-        program: whose families and skeleton decide what is needed.
+        program: whose families and layers decide what is needed.
+        fit: of the trial's layers in the program's.
         labels: (N,) of the training set, for class weights.
         classes: how many.
     """
     hyper: dict[str, Any] = {
         "family": np.int32(program.optimizers.index(trial["optimizer"])),
-        "values": np.asarray(layers.values(trial.layers(classes)) or (0.0,), float),
+        "microbatches": np.int32(trial["batch_size"] // program.microbatch),
+        "values": fit.values if len(fit.values) else np.zeros(1),
         "class_weights": _class_weights(trial["class_weights"], labels, classes),
         "clip_norm": float(trial["clip_norm"] or np.inf),
     }
+    if program.padded and len(fit.ranks):
+        hyper["ranks"] = fit.ranks
     for name in ("weight_decay", "label_smoothing", "flip", "shift", "crop"):
         hyper[name] = float(trial[name])
     # A lane of another family never reads these, but every family's formula must stay finite on them.
@@ -132,106 +147,156 @@ class LaneProgram:
         image_shape: (H, W, C).
         examples: N.
         dtype: of parameters and arithmetic.
+        shares: devices over whose `BATCH_AXIS` a lane's examples are spread.
     """
 
-    def __init__(self, program: ProgramPlan, image_shape: Shape, examples: int, dtype: Any):
+    def __init__(
+        self, program: ProgramPlan, image_shape: Shape, examples: int, dtype: Any, shares: int = 1
+    ):
         self.program, self.image_shape = program, image_shape
-        self.examples, self.dtype = examples, dtype
-        self.steps_per_epoch = -(-examples // program.batch_size)
+        self.examples, self.dtype, self.shares = examples, dtype, shares
+        self.iterations_per_epoch = -(-examples // program.microbatch)
         network = nnx.eval_shape(self._network)
         self._graph: Any
         self._graph, params, stats = nnx.split(network, nnx.Param, nnx.BatchStat)  # type: ignore[misc]
         self.packing, self.stats_packing = Packing(params), Packing(stats)
 
     def _network(self) -> Network:
-        build = Build(self.dtype, self.program.dropout)
+        axis = BATCH_AXIS if self.shares > 1 else None
+        build = Build(self.dtype, self.program.padded, axis)
         return Network(self.program.layers, self.image_shape, build)
 
     def fresh(self, params: jax.Array, stats: jax.Array, hyper: Mapping[str, jax.Array]) -> Lane:
-        """The state from which a trial starts, with (P,) and (Q,) from `initial_values`."""
+        """The state from which a trial starts, with its (P,) and (Q,) initial values."""
         zero = jnp.zeros((), self.dtype)
         optimizer = optim.init(self.program.optimizers, hyper, params)
-        return Lane(params, stats, optimizer, hyper, zero, zero, zero, zero)
+        # Never empty: empty arrays lose their sharding.
+        gradient = jnp.zeros_like(params if self.program.accumulates else params[:1])
+        return Lane(params, stats, optimizer, hyper, gradient, *[zero] * 5)
 
     def train(self, lane: Lane, epoch: Epoch, first: jax.Array, data: TrainingSet) -> Lane:
-        """S steps of one epoch.
+        """S iterations of one epoch.
 
         Args:
             lane: the state.
             epoch: the trial's own.
-            first: () int32, the first of these steps, counted in the epoch.
+            first: () int32, the first of these iterations, counted in the epoch.
             data: the training set.
         """
         sums = (lane.loss, lane.weight, lane.correct, lane.seen)
         sums = jax.tree.map(lambda total: jnp.where(first == 0, 0, total), sums)
         lane = lane._replace(**dict(zip(("loss", "weight", "correct", "seen"), sums, strict=True)))
 
-        def step(lane: Lane, now: tuple[Array, Array]) -> tuple[Lane, None]:
+        def iteration(lane: Lane, now: tuple[Array, Array]) -> tuple[Lane, None]:
             index, rate = now
 
-            def update() -> Lane:
-                return self._step(lane, epoch, index, rate, data)
+            def run() -> Lane:
+                return self._iteration(lane, epoch, index, rate, data)
 
-            if self.steps_per_epoch % self.program.steps == 0:
-                return update(), None
-            return lax.cond(index < self.steps_per_epoch, update, lambda: lane), None
+            if self.iterations_per_epoch % self.program.steps == 0:
+                return run(), None
+            return lax.cond(index < self.iterations_per_epoch, run, lambda: lane), None
 
-        steps = first + jnp.arange(self.program.steps, dtype=jnp.int32)
-        return lax.scan(step, lane, (steps, epoch.rates))[0]
+        indices = first + jnp.arange(self.program.steps, dtype=jnp.int32)
+        return lax.scan(iteration, lane, (indices, epoch.rates))[0]
 
-    def _step(self, lane: Lane, epoch: Epoch, index: Array, rate: Array, data: TrainingSet) -> Lane:
-        """One update, on the epoch's batch number `index`; the last batch may be partly padding."""
-        hyper, size = lane.hyper, self.program.batch_size
-        places = index * size + jnp.arange(size, dtype=jnp.int32)
-        mask = places < self.examples
-        rows = epoch.order[jnp.minimum(places, self.examples - 1)]
-        images = data.images[rows].astype(self.dtype)
-        if self.program.augment:
-            drawn = draws.uniform(epoch.augment_key, index, 0, (DRAWS, size))
-            images = augment(drawn, images, hyper["flip"], hyper["shift"], hyper["crop"])
-        images, labels = self._standardised(images, data), data.labels[rows]
-        weights = mask * hyper["class_weights"][labels]
+    def _iteration(
+        self, lane: Lane, epoch: Epoch, index: Array, rate: Array, data: TrainingSet
+    ) -> Lane:
+        """Trains on the epoch's microbatch number `index`, and updates where a batch ends with it."""
+        # Which update this belongs to, and how far in its batch it begins: the sources of chance, which do
+        # not know of microbatches.
+        several = lane.hyper["microbatches"] if self.program.accumulates else 1
+        update, place = index // several, index % several
+        images, labels, mask, row = self._microbatch(lane, epoch, index, update, place, data)
+        weights = mask * lane.hyper["class_weights"][labels]
         # A mask costs batch norm another pass over its input: it is left out where every batch is full.
+        full = self.examples % self.program.microbatch == 0
         told = Step(
             train=True,
-            values=hyper["values"],
+            values=lane.hyper["values"],
+            ranks=lane.hyper.get("ranks"),
             key=epoch.dropout_key,
-            stream=index,
-            mask=mask if self.examples % size else None,
+            stream=update,
+            row=row,
+            mask=None if full and self.program.microbatch % self.shares == 0 else mask,
         )
 
         def objective(params: Any) -> tuple[jax.Array, tuple[Any, jax.Array]]:
             logits, stats = self._forward(params, lane.stats, images, told)
             targets = jax.nn.one_hot(labels, logits.shape[-1], dtype=self.dtype)
-            targets = optax.smooth_labels(targets, hyper["label_smoothing"])
+            targets = optax.smooth_labels(targets, lane.hyper["label_smoothing"])
             losses = optax.softmax_cross_entropy(logits, targets)
-            return (weights * losses).sum() / weights.sum(), (stats, logits)
+            return (weights * losses).sum(), (stats, logits)
 
         tree = self.packing.unpack(lane.params)
-        (loss, (stats, logits)), gradients = jax.value_and_grad(objective, has_aux=True)(tree)
+        (loss, (stats, logits)), gradient = jax.value_and_grad(objective, has_aux=True)(tree)
+        hits = (mask & (logits.argmax(-1) == labels)).sum().astype(self.dtype)
+        sums = jnp.stack([loss, weights.sum(), hits, mask.sum().astype(self.dtype)])
+        gradient, sums = self._summed((self.packing.pack(gradient), sums))
+        lane = lane._replace(
+            stats=stats,
+            loss=lane.loss + sums[0],
+            weight=lane.weight + sums[1],
+            correct=lane.correct + sums[2],
+            seen=lane.seen + sums[3],
+        )
+        if not self.program.accumulates:
+            return self._updated(lane, gradient / sums[1], rate)
+        gradient, weight = lane.gradient + gradient, lane.batch_weight + sums[1]
+        ends = (place == several - 1) | (index == self.iterations_per_epoch - 1)
+
+        def complete() -> Lane:
+            done = self._updated(lane, gradient / weight, rate)
+            return done._replace(
+                gradient=jnp.zeros_like(gradient), batch_weight=jnp.zeros_like(weight)
+            )
+
+        return lax.cond(
+            ends, complete, lambda: lane._replace(gradient=gradient, batch_weight=weight)
+        )
+
+    def _microbatch(
+        self,
+        lane: Lane,
+        epoch: Epoch,
+        index: Array,
+        update: Array,
+        place: Array | int,
+        data: TrainingSet,
+    ) -> tuple[jax.Array, jax.Array, jax.Array, Array]:
+        """This device's part: images (B, H, W, C), labels (B,), mask (B,), and its first row in the batch."""
+        size, program = -(-self.program.microbatch // self.shares), self.program
+        share = lax.axis_index(BATCH_AXIS) * size if self.shares > 1 else 0
+        within = share + jnp.arange(size, dtype=jnp.int32)
+        places = index * program.microbatch + within
+        mask = (places < self.examples) & (within < program.microbatch)
+        rows = epoch.order[jnp.minimum(places, self.examples - 1)]
+        images, row = data.images[rows].astype(self.dtype), place * program.microbatch + share
+        if program.augment:
+            hyper = lane.hyper
+            batch = hyper["microbatches"].astype(jnp.uint32) * program.microbatch
+            element = row + jnp.arange(size, dtype=jnp.uint32)
+            element = jnp.arange(DRAWS, dtype=jnp.uint32)[:, None] * batch + element
+            drawn = draws.uniform(epoch.augment_key, update, element.astype(jnp.uint32))
+            images = augment(drawn, images, hyper["flip"], hyper["shift"], hyper["crop"])
+        return self._standardised(images, data), data.labels[rows], mask, row
+
+    def _updated(self, lane: Lane, gradient: jax.Array, rate: Array) -> Lane:
         params, optimizer = optim.update(
             self.program.optimizers,
-            hyper["family"],
-            hyper,
+            lane.hyper["family"],
+            lane.hyper,
             rate,
-            self.packing.pack(gradients),
+            gradient,
             lane.optimizer,
             lane.params,
         )
-        hits = mask & (logits.argmax(-1) == labels)
-        return lane._replace(
-            params=params,
-            stats=stats,
-            optimizer=optimizer,
-            loss=lane.loss + loss * weights.sum(),
-            weight=lane.weight + weights.sum(),
-            correct=lane.correct + hits.sum(),
-            seen=lane.seen + mask.sum(),
-        )
+        return lane._replace(params=params, optimizer=optimizer)
 
     def evaluate(self, lane: Lane, data: EvaluationSet, training: TrainingSet) -> Evaluation:
         """Plain cross-entropy and hits, without dropout, every example counted once."""
-        told = Step(False, lane.hyper["values"])
+        told = Step(False, lane.hyper["values"], lane.hyper.get("ranks"))
         params = self.packing.unpack(lane.params)
 
         def batch(sums: tuple, part: EvaluationSet) -> tuple[tuple, jax.Array]:
@@ -247,13 +312,18 @@ class LaneProgram:
             ), predicted
 
         zeros = jnp.zeros(PADDING + 1, self.dtype)
-        (loss, correct), predicted = lax.scan(batch, (zeros, zeros), data)
-        predicted, segment = predicted.reshape(-1), data.segment.reshape(-1)
-        chosen, others = segment == TEST, predicted.max() + 1
-        one_class = (
-            jnp.where(chosen, predicted, -1).max() == jnp.where(chosen, predicted, others).min()
-        )
-        return Evaluation(loss[:PADDING], correct[:PADDING], predicted, one_class)
+        sums, predicted = lax.scan(batch, (zeros, zeros), data)
+        loss, correct = self._summed(sums)
+        largest = jnp.where(data.segment == TEST, predicted, -1).max()
+        smallest = jnp.where(data.segment == TEST, predicted, jnp.iinfo(jnp.int32).max).min()
+        if self.shares > 1:
+            largest = lax.pmax(largest, BATCH_AXIS)
+            smallest = lax.pmin(smallest, BATCH_AXIS)
+        return Evaluation(loss[:PADDING], correct[:PADDING], predicted, largest == smallest)
+
+    def _summed(self, parts: Any) -> Any:
+        """Over the devices that share a lane's examples."""
+        return lax.psum(parts, BATCH_AXIS) if self.shares > 1 else parts
 
     def _forward(
         self, params: Any, stats: jax.Array, images: jax.Array, told: Step

@@ -4,7 +4,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from bench.errors import ShapeError
-from bench.layers import Layers, Shape, by, output_shape
+from bench.layers import Layers, Shape, by, flat, output_shape
 
 
 class Row(NamedTuple):
@@ -29,7 +29,7 @@ def summary(layers: Layers, input_shape: Shape, prefix: str = "") -> tuple[Row, 
     """
     rows: list[Row] = []
     shape = input_shape
-    for i, layer in enumerate(layers, 1):
+    for i, layer in enumerate(flat(layers), 1):
         number, parts = f"{prefix}{i}", layer.parts()
         nested = [summary(part, shape, f"{number}.{j}.") for j, part in enumerate(parts, 1)]
         try:

@@ -3,33 +3,43 @@
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from bench.plan import Machine
+from bench import host
+from bench.costs import Machine
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
-def machine(devices: list[jax.Device]) -> Machine:
-    """What the planner needs to know of the devices."""
+def machine(devices: Sequence[jax.Device], batch_devices: int = 1) -> Machine:
+    """What the planner needs to know of the devices, of which `batch_devices` share a lane."""
     if devices[0].platform == "cpu":
-        memory = memory_bytes() // len(devices)
+        memory = host.memory_bytes() // len(devices)
     else:
         stats = devices[0].memory_stats() or {}
         memory = int(stats.get("bytes_limit", 8 * 2**30))
-    return Machine(devices[0].platform, len(devices), memory)
+    lanes = len(devices) // batch_devices
+    return Machine(devices[0].platform, lanes, memory, compilers=host.cores())
 
 
-def hardware(devices: list[jax.Device]) -> dict[str, Any]:
+def chip(devices: Sequence[jax.Device]) -> str:
+    """The name under which costs are kept: the accelerator's, or the processor's and its cores in use."""
+    if devices[0].platform == "cpu":
+        return f"{_cpu() or 'unknown CPU'}, {len(devices)} devices"
+    return f"{devices[0].device_kind}, {len(devices)} devices"
+
+
+def hardware(devices: Sequence[jax.Device]) -> dict[str, Any]:
     """The machine, for a report."""
     return {
         "cpu": _cpu(),
-        "cores": cores(),
-        "memory_bytes": memory_bytes(),
+        "cores": host.cores(),
+        "memory_bytes": host.memory_bytes(),
         "platform": devices[0].platform,
         "devices": len(devices),
         "device_kind": devices[0].device_kind,
@@ -48,24 +58,6 @@ def software(precision: str) -> dict[str, Any]:
         "matmul_precision": getattr(jax.config, "jax_default_matmul_precision", None) or "default",
         "precision": precision,
     }
-
-
-def cores() -> int:
-    """Processors that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def memory_bytes() -> int:
-    """Memory that this process may use: the machine's, or its container's limit where that is lower."""
-    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            limits.append(int(Path(path).read_text()))
-        except (OSError, ValueError):  # no such file, or "max"
-            continue
-    return min(limits)
 
 
 def _cpu() -> str | None:

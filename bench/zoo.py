@@ -12,6 +12,7 @@ from bench.layers import (
     Activation,
     AveragePool,
     BatchNorm,
+    Blocks,
     Conv,
     Dense,
     Dropout,
@@ -58,7 +59,12 @@ def hyperparameters(model: str) -> dict[str, Any]:
     """The model's hyperparameters with their defaults. ConfigError for an unknown model."""
     if model not in MODELS:
         raise ConfigError(f"unknown model {model!r}; {nearest(model, MODELS)}")
-    given = inspect.signature(MODELS[model]).parameters.values()
+    return dict(_keywords(MODELS[model]))
+
+
+@functools.cache
+def _keywords(model: Model) -> Mapping[str, Any]:
+    given = inspect.signature(model).parameters.values()
     return {p.name: p.default for p in given if p.kind is p.KEYWORD_ONLY}
 
 
@@ -67,8 +73,13 @@ def build(model: str, settings: Mapping[str, Any], classes: int) -> Layers:
 
     Raises ConfigError for an unknown model or a hyperparameter that cannot be used.
     """
-    own = {name: settings[name] for name in hyperparameters(model) if name in settings}
-    return MODELS[model](classes, **own)
+    own = ((name, settings[name]) for name in hyperparameters(model) if name in settings)
+    return _built(MODELS[model], classes, tuple(own))
+
+
+@functools.lru_cache(maxsize=4096)  # thousands of trials may differ in learning rates alone
+def _built(model: Model, classes: int, settings: tuple[tuple[str, Any], ...]) -> Layers:
+    return model(classes, **dict(settings))
 
 
 def _tapered(units: int, dense_layers: int, taper: float) -> Iterator[int]:
@@ -92,10 +103,12 @@ def _head(
 ) -> Layers:
     """From a flat input to the logits."""
     norm = (BatchNorm(),) if batch_norm else ()
-    layers: Layers = ()
-    for width in _tapered(units, dense_layers, taper):
-        layers += (Dense(width), *norm, Activation(activation), Dropout(dropout))
-    return (*layers, Dense(classes))
+    widths = _tapered(units, dense_layers, taper)
+    blocks = tuple(
+        (Dense(width), *norm, Activation(activation), Dropout(dropout)) for width in widths
+    )
+    # As blocks, several depths can share a program.
+    return (*((Blocks(blocks),) if blocks else ()), Dense(classes))
 
 
 @model

@@ -4,52 +4,68 @@ Nothing of the code that trains lanes is used here but the sources of chance, wh
 parameters, the order of examples, and the numbers that dropout draws.
 """
 
+import itertools
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
 
-from bench import draws
+from bench import draws, padding
 from bench.data.augment import DRAWS, augment
 from bench.initial import initial_values
-from bench.network import Build, Network
-from bench.vector import Packing
+from bench.mesh import compiler_options
 
 
 class Plain(nnx.Module):
-    """`stack` with two blocks and one dense layer, from stock layers."""
+    """`stack` with two blocks, from stock layers."""
 
     def __init__(self, trial, channels, side, classes):
         make = {"rngs": nnx.Rngs(0), "dtype": jnp.float64, "param_dtype": jnp.float64}
-        features, units = trial["features"], trial["units"]
+        features, normed = trial["features"], trial["batch_norm"]
+        self.activation = getattr(jax.nn, trial["activation"])
         self.convs = nnx.List(
             [nnx.Conv(i, features, (3, 3), padding="SAME", **make) for i in (channels, features)]
         )
         self.norms = nnx.List(
-            [nnx.BatchNorm(features, momentum=0.9, **make) for _ in range(2 * trial["batch_norm"])]
+            [nnx.BatchNorm(features, momentum=0.9, **make) for _ in range(2 * normed)]
         )
         for norm in self.norms:  # Flax keeps them in float32
             norm.mean = nnx.BatchStat(jnp.zeros(features, jnp.float64))
             norm.var = nnx.BatchStat(jnp.ones(features, jnp.float64))
-        self.dense = nnx.Linear((side // 4) ** 2 * features, units, **make)
-        self.logits = nnx.Linear(units, classes, **make)
+        ratio = trial["taper"] ** (1 / max(1, trial["dense_layers"]))
+        widths = [(side // 4) ** 2 * features, trial["units"]]
+        for _ in range(trial["dense_layers"] - 1):
+            widths.append(max(1, int(widths[-1] * ratio + 1e-6)))
+        self.dense = nnx.List([nnx.Linear(a, b, **make) for a, b in itertools.pairwise(widths)])
+        self.logits = nnx.Linear(widths[-1], classes, **make)
+
+    def in_order(self):
+        """The modules with parameters, as data flows through them."""
+        blocks = zip(self.convs, self.norms, strict=True) if len(self.norms) else zip(self.convs)
+        return [*itertools.chain.from_iterable(blocks), *self.dense, self.logits]
 
     def __call__(self, x, kept=None):
         for place, conv in enumerate(self.convs):
             x = conv(x)
             if len(self.norms):
                 x = self.norms[place](x, use_running_average=kept is None)
-            x = nnx.max_pool(nnx.relu(x), (2, 2), (2, 2))
-        x = nnx.relu(self.dense(x.reshape(x.shape[0], -1)))
-        return self.logits(x if kept is None else x * kept)
+            x = nnx.max_pool(self.activation(x), (2, 2), (2, 2))
+        x = x.reshape(x.shape[0], -1)
+        x = x if kept is None else x * kept[0]
+        for place, dense in enumerate(self.dense, 1):
+            x = self.activation(dense(x))
+            x = x if kept is None else x * kept[place]
+        return self.logits(x)
 
 
-def optimizer(trial, steps_per_epoch):
-    """The stock Optax optimizer, its schedule evaluated inside, with static numbers."""
+def schedule(trial, steps_per_epoch):
+    """The stock Optax schedule."""
     s, rate = trial.settings, trial["learning_rate"]
     total = trial["epochs"] * steps_per_epoch
-    schedule = {
+    return {
         "constant": lambda: optax.constant_schedule(rate),
         "cosine": lambda: optax.cosine_decay_schedule(rate, total, s["final_fraction"]),
         "warmup_cosine": lambda: optax.warmup_cosine_decay_schedule(
@@ -66,18 +82,21 @@ def optimizer(trial, steps_per_epoch):
             rate, round(s["decay_epochs"] * steps_per_epoch), s["decay_rate"], staircase=True
         ),
     }[trial["schedule"]]()
+
+
+def optimizer(trial, rate):
+    """The stock Optax optimizer at one learning rate, all other numbers static."""
+    s = trial.settings
     decay = trial["weight_decay"]
     rule = {
-        "sgd": lambda: optax.sgd(schedule),
-        "momentum": lambda: optax.sgd(schedule, s["momentum"]),
-        "nesterov": lambda: optax.sgd(schedule, s["momentum"], nesterov=True),
-        "adam": lambda: optax.adam(schedule, s["beta1"], s["beta2"], s["eps"]),
-        "adamw": lambda: optax.adamw(
-            schedule, s["beta1"], s["beta2"], s["eps"], weight_decay=decay
-        ),
-        "rmsprop": lambda: optax.rmsprop(schedule, s["decay"], s["eps"]),
-        "adagrad": lambda: optax.adagrad(schedule, s["initial_accumulator"], s["eps"]),
-        "lion": lambda: optax.lion(schedule, s["beta1"], s["beta2"], weight_decay=decay),
+        "sgd": lambda: optax.sgd(rate),
+        "momentum": lambda: optax.sgd(rate, s["momentum"]),
+        "nesterov": lambda: optax.sgd(rate, s["momentum"], nesterov=True),
+        "adam": lambda: optax.adam(rate, s["beta1"], s["beta2"], s["eps"]),
+        "adamw": lambda: optax.adamw(rate, s["beta1"], s["beta2"], s["eps"], weight_decay=decay),
+        "rmsprop": lambda: optax.rmsprop(rate, s["decay"], s["eps"]),
+        "adagrad": lambda: optax.adagrad(rate, s["initial_accumulator"], s["eps"]),
+        "lion": lambda: optax.lion(rate, s["beta1"], s["beta2"], weight_decay=decay),
     }[trial["optimizer"]]()
     chain = [rule]
     if decay and trial["optimizer"] not in ("adamw", "lion"):
@@ -87,81 +106,98 @@ def optimizer(trial, steps_per_epoch):
     return optax.chain(*chain)
 
 
-@nnx.jit
-def gradients(model, x, y, kept, weights, smoothing):
-    def loss(model):
-        logits = model(x, kept)
-        targets = optax.smooth_labels(jax.nn.one_hot(y, logits.shape[-1]), smoothing)
-        losses = -(targets * jax.nn.log_softmax(logits)).sum(-1)
-        return (weights[y] * losses).sum() / weights[y].sum(), losses
+def stepper(trial, model):
+    """`step(model, optimizer state, rate, batch) -> both after an update`, compiled quickly, not well."""
+    graph, params, stats = nnx.split(model, nnx.Param, nnx.BatchStat)
 
-    (value, _), found = nnx.value_and_grad(loss, has_aux=True)(model)
-    return value, found
+    def step(params, stats, state, rate, x, y, kept, weights):
+        def loss(params):
+            # Statistics made anew in this trace, for Flax to let them change.
+            module = nnx.merge(graph, params, jax.tree.map(lambda leaf: leaf, stats))
+            logits = module(x, kept)
+            targets = jax.nn.one_hot(y, logits.shape[-1])
+            targets = optax.smooth_labels(targets, trial["label_smoothing"])
+            losses = -(targets * jax.nn.log_softmax(logits)).sum(-1)
+            value = (weights[y] * losses).sum() / weights[y].sum()
+            return value, nnx.state(module, nnx.BatchStat)
+
+        gradients, stats = jax.grad(loss, has_aux=True)(params)
+        updates, state = optimizer(trial, rate).update(gradients, state, params)
+        return optax.apply_updates(params, updates), stats, state
+
+    options = {"xla_backend_optimization_level": 1, **(compiler_options("cpu") or {})}
+    return jax.jit(step, compiler_options=options), (
+        params,
+        stats,
+        optimizer(trial, 0.1).init(params),
+    )
+
+
+_DRAWN = 1 << 14  # at once, whatever is needed of it: one compilation
+
+
+def uniform(key, stream, first, shape):
+    """The numbers that `draws` gives to consecutive elements."""
+    size = math.prod(shape)
+    parts = [
+        draws.uniform(key, stream, jnp.arange(_DRAWN, dtype=jnp.uint32) + (first + start))
+        for start in range(0, size, _DRAWN)
+    ]
+    return np.concatenate(parts)[:size].reshape(shape)
 
 
 def train_alone(trial, dataset):
     """Trains `trial` and returns its weights by path, in `Lanes.weights`' names."""
-    layers = trial.layers(dataset.classes)
     side, channels = dataset.image_shape[0], dataset.image_shape[2]
-    model = Plain(trial, channels, side, dataset.classes)
-    ours = nnx.eval_shape(
-        lambda: Network(layers, dataset.image_shape, Build(jnp.float64, dropout=()))
-    )
-    packing = Packing(nnx.state(ours, nnx.Param))
-    start = packing.arrays(initial_values(packing, trial["seed"], trial["init"]))
-    names = dict(zip(packing.paths, start, strict=True))
-    modules = _modules(model, trial["batch_norm"])
-    for path, value in names.items():
+    # Not initialised by Flax, which takes seconds: every array is set below.
+    model = nnx.eval_shape(lambda: Plain(trial, channels, side, dataset.classes))
+    for norm in model.norms:
+        norm.mean.set_value(jnp.zeros(norm.mean.shape))
+        norm.var.set_value(jnp.ones(norm.var.shape))
+    layers, modules = trial.layers(dataset.classes), {}
+    arrays = list(padding.arrays(layers, dataset.image_shape))
+    start = initial_values(arrays, trial["seed"], trial["init"])
+    in_order = iter(model.in_order())
+    for path, shape in arrays:
         layer, _, kind = path.rpartition("/")
-        getattr(modules[layer], kind)[...] = jnp.asarray(value, jnp.float64)
+        module = modules[layer] = modules.get(layer) or next(in_order)
+        here, start = start[: math.prod(shape)], start[math.prod(shape) :]
+        getattr(module, kind).set_value(jnp.asarray(here.reshape(shape), jnp.float64))
 
     size, examples = trial["batch_size"], len(dataset.train)
     steps = -(-examples // size)
-    tx = nnx.Optimizer(model, optimizer(trial, steps), wrt=nnx.Param)
+    step, state = stepper(trial, model)
+    rates = schedule(trial, steps)
     mean, std = dataset.preprocessing.mean, dataset.preprocessing.std
     counts = np.bincount(dataset.train.labels, minlength=dataset.classes)
     balanced = trial["class_weights"] == "balanced"
     weights = examples / (dataset.classes * counts) if balanced else np.ones(dataset.classes)
-    # Dropout is the 2nd place of `stack`'s open values: the first is after the filters, unused here.
-    place = 1
+    dropped = [(trial["filter_dropout"], model.dense[0].in_features)]
+    dropped += [(trial["dropout"], dense.out_features) for dense in model.dense]
     for epoch in range(trial["epochs"]):
         order = draws.order(trial["data_seed"], epoch, examples)
-        for step in range(steps):
-            rows = order[step * size : (step + 1) * size]
+        for number in range(steps):
+            rows = order[number * size : (number + 1) * size]
             x = jnp.asarray(dataset.train.images[rows], jnp.float64)
             if trial["flip"] or trial["shift"] or trial["crop"]:
                 key = draws.key(trial["seed"], draws.AUGMENT, epoch)
-                drawn = draws.uniform(key, step, 0, (DRAWS, size))[:, : len(rows)]
+                drawn = uniform(key, number, 0, (DRAWS, size))[:, : len(rows)]
                 x = augment(drawn, x, trial["flip"], trial["shift"], trial["crop"])
             x = (x / 255 - jnp.asarray(mean)) / jnp.asarray(std)
             key = draws.key(trial["seed"], draws.DROPOUT, epoch)
-            drawn = draws.uniform(key, step, place << 26, (size, trial["units"]))[: len(rows)]
-            rate = trial["dropout"]
-            kept = (drawn >= rate) / (1 - rate)
+            kept = []
+            for layer, (rate, channels) in enumerate(dropped):
+                drawn = uniform(key, number, layer << 26, (size, channels))[: len(rows)]
+                kept.append((drawn >= rate) / (1 - rate))
             y = jnp.asarray(dataset.train.labels[rows])
-            _, found = gradients(model, x, y, kept, jnp.asarray(weights), trial["label_smoothing"])
-            tx.update(model, found)
+            rate = rates(
+                jnp.int32(epoch * steps + number)
+            )  # not within: Optax's float32 would be fused
+            state = step(*state, rate, x, y, kept, jnp.asarray(weights))
+    nnx.update(model, *state[:2])
     return {
         f"{layer}/{kind}": np.asarray(getattr(module, kind)[...])
         for layer, module in modules.items()
         for kind in ("kernel", "bias", "scale", "mean", "var")
         if getattr(module, kind, None) is not None
-    }
-
-
-def _modules(model, batch_norm):
-    """Plain modules by the path of the same layer in `stack`'s network."""
-    first = {"layers/0": model.convs[0]}
-    if batch_norm:
-        return first | {
-            "layers/1": model.norms[0],
-            "layers/4": model.convs[1],
-            "layers/5": model.norms[1],
-            "layers/10": model.dense,
-            "layers/13": model.logits,
-        }
-    return first | {
-        "layers/3": model.convs[1],
-        "layers/8": model.dense,
-        "layers/11": model.logits,
     }

@@ -1,4 +1,5 @@
 import functools
+import math
 from collections.abc import Iterator
 
 import jax
@@ -10,18 +11,23 @@ from hypothesis import strategies as st
 from jax.extend.random import threefry_2x32
 from scipy import stats
 
-from bench import draws
+from bench import draws, initial
 
 KEY = draws.key(3, draws.DROPOUT, 5)
 OPTIONS = {"xla_backend_optimization_level": 0}  # quick to compile; run once
 quick = functools.partial(jax.jit, compiler_options=OPTIONS)
-uniform = quick(draws.uniform, static_argnums=(2, 3))
+uniform = quick(draws.uniform)
 
 
 @pytest.fixture(autouse=True, scope="module")
 def float64() -> Iterator[None]:
     with jax.enable_x64(True):
         yield
+
+
+def counted(first: int, *shape: int) -> jax.Array:
+    """Indices from `first` on, row by row."""
+    return jnp.arange(first, first + math.prod(shape), dtype=jnp.uint32).reshape(shape)
 
 
 def as_fraction(bits: int) -> float:
@@ -38,7 +44,7 @@ def as_fraction(bits: int) -> float:
     ],
 )
 def test_uniform_is_threefry(key: tuple, stream: int, first: int, block: tuple) -> None:
-    got = draws.uniform(jnp.array(key, jnp.uint32), stream, first, (1,))
+    got = draws.uniform(jnp.array(key, jnp.uint32), stream, counted(first, 1))
     assert got.dtype == np.float32
     assert got[0] == as_fraction(block[0] ^ block[1])
 
@@ -46,7 +52,7 @@ def test_uniform_is_threefry(key: tuple, stream: int, first: int, block: tuple) 
 def test_uniform_is_pinned() -> None:
     """Results that people have on disk depend on these."""
     assert KEY.tolist() == [955304516, 3938430304]
-    got = uniform(KEY, 7, 1000, (2, 2)) * 2**23
+    got = uniform(KEY, 7, counted(1000, 2, 2)) * 2**23
     np.testing.assert_array_equal(got, [[3341696, 8164484], [5988597, 3448137]])
 
 
@@ -55,28 +61,31 @@ def test_uniform_counts_by_stream_and_element() -> None:
     counts = np.concatenate([np.full(24, 9, np.uint32), index])
     bits = quick(threefry_2x32)(jnp.asarray(KEY), counts)
     wanted = [as_fraction(int(one ^ two)) for one, two in np.asarray(bits).reshape(2, 24).T]
-    np.testing.assert_array_equal(uniform(KEY, 9, 50, (2, 3, 4)).reshape(-1), wanted)
+    np.testing.assert_array_equal(uniform(KEY, 9, counted(50, 2, 3, 4)).reshape(-1), wanted)
 
 
 def test_uniform_of_stream_0_is_that_of_jax() -> None:
     key = jax.random.wrap_key_data(KEY)
     wanted = quick(lambda: jax.random.uniform(key, (30, 7), np.float32))()
-    np.testing.assert_array_equal(uniform(KEY, 0, 0, (30, 7)), wanted)
+    np.testing.assert_array_equal(uniform(KEY, 0, counted(0, 30, 7)), wanted)
 
 
 def test_uniform_is_the_same_however_it_is_taken() -> None:
     """Eager, compiled, per lane, with a traced key and stream, in other pieces, without float64."""
-    wanted = np.stack([draws.uniform(KEY, step, 100, (4, 6)) for step in range(3)])
+    wanted = np.stack([draws.uniform(KEY, step, counted(100, 4, 6)) for step in range(3)])
     streams, keys = np.arange(3, dtype=np.int32), np.stack([KEY] * 3)
-    lanes = quick(jax.vmap(lambda key, step: draws.uniform(key, step, 100, (4, 6))))
+    lanes = quick(jax.vmap(lambda key, step: draws.uniform(key, step, counted(100, 4, 6))))
     np.testing.assert_array_equal(lanes(keys, streams), wanted)
-    np.testing.assert_array_equal(draws.uniform(KEY, 2, 106, (3, 6)), wanted[2, 1:])
+    np.testing.assert_array_equal(draws.uniform(KEY, 2, counted(106, 3, 6)), wanted[2, 1:])
+    order = np.random.default_rng(0).permutation(24)
+    shuffled = counted(100, 24)[order]
+    np.testing.assert_array_equal(draws.uniform(KEY, 2, shuffled), wanted[2].reshape(-1)[order])
     with jax.enable_x64(False):
         np.testing.assert_array_equal(lanes(keys, streams), wanted)
 
 
 def test_uniform_is_uniform() -> None:
-    drawn = np.asarray(uniform(KEY, 1, 0, (1 << 18,)), float)
+    drawn = np.asarray(uniform(KEY, 1, counted(0, 1 << 18)), float)
     n, buckets = len(drawn), 64
     assert 0 <= drawn.min() < 1e-4 < 1 - 1e-4 < drawn.max() < 1
     assert abs(drawn.mean() - 0.5) < 4 * np.sqrt(1 / 12 / n)
@@ -89,14 +98,14 @@ def test_uniform_is_uniform() -> None:
 
 def test_streams_and_keys_are_independent() -> None:
     keys = [draws.key(seed, draws.DROPOUT, epoch) for seed in (0, 1) for epoch in (0, 1)]
-    rows = [uniform(key, step, 0, (4096,)) for key in keys for step in (0, 1)]
+    rows = [uniform(key, step, counted(0, 4096)) for key in keys for step in (0, 1)]
     correlation = np.corrcoef(np.array(rows)) - np.eye(len(rows))
     assert np.abs(correlation).max() < 5 / np.sqrt(4096)
 
 
 def test_keys_differ_by_seed_purpose_and_epoch() -> None:
     seeds = (*range(20), 2**31, 2**32 - 1)
-    purposes = (draws.INIT, draws.ORDER, draws.DROPOUT, draws.AUGMENT)
+    purposes = (initial.INIT, draws.ORDER, draws.DROPOUT, draws.AUGMENT)
     keys = [tuple(draws.key(s, p, e)) for s in seeds for p in purposes for e in range(20)]
     assert len(set(purposes)) == 4
     assert len(set(keys)) == len(keys) == 22 * 4 * 20

@@ -8,8 +8,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LIGHT = [
-    "errors", "layers", "summary", "zoo", "hyperparameters", "trial", "space", "search", "plan",
-    "record", "best", "config", "data", "report",
+    "errors", "layers", "padding", "summary", "zoo", "hyperparameters", "trial", "space", "search",
+    "host", "costs", "partition", "plan", "columns", "journal", "record", "best", "config", "data",
+    "report", "initial",
 ]  # fmt: skip
 HEAVY = ["jax", "jaxlib", "flax", "optax", "orbax", "tensorflow", "tensorflow_datasets"]
 MODULES = {

@@ -6,16 +6,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 from scipy import stats
 from scipy.special import ndtr
 
-from bench.draws import INIT
+from bench import padding
 from bench.hyperparameters import INITIALIZERS
-from bench.initial import initial_values, kernel
-from bench.layers import Activation, BatchNorm, Conv, Dense, Flatten, Layers
-from bench.network import Build, Network
-from bench.vector import Packing
+from bench.initial import INIT, initial_values, kernel
+from bench.layers import (
+    Activation,
+    BatchNorm,
+    Blocks,
+    Conv,
+    Dense,
+    Flatten,
+    LayerNorm,
+    Layers,
+    Shape,
+    parameters,
+    state,
+)
 
 SHAPES = [(3, 3, 24, 40), (250, 60)]  # fans 216 and 360; 250 and 60
 CUT_STD = 0.87962566103423978  # the deviation of a standard normal cut off at two
@@ -32,13 +41,19 @@ def float64() -> Iterator[None]:
         yield
 
 
-def packing_of(layers: Layers, dtype=jnp.float32) -> Packing:
-    network = nnx.eval_shape(lambda: Network(layers, (4, 4, 8), Build(dtype, ())))
-    return Packing(nnx.state(network, nnx.Param))
+IMAGE = (4, 4, 8)
 
 
-def named(packing: Packing, values: np.ndarray) -> dict[str, np.ndarray]:
-    return dict(zip(packing.paths, packing.arrays(values), strict=True))
+def arrays_of(layers: Layers) -> list[tuple[str, Shape]]:
+    return list(padding.arrays(layers, IMAGE))
+
+
+def named(arrays: list[tuple[str, Shape]], values: np.ndarray) -> dict[str, np.ndarray]:
+    found = {}
+    for path, shape in arrays:
+        found[path], values = values[: math.prod(shape)].reshape(shape), values[math.prod(shape) :]
+    assert not len(values)
+    return found
 
 
 def variance(name: str, shape: tuple[int, ...]) -> float:
@@ -81,11 +96,11 @@ def test_normals_are_cut_off_at_two_deviations() -> None:
 
 @pytest.mark.parametrize("init", sorted(INITIALIZERS))
 def test_a_trials_start(init: str) -> None:
-    packing = packing_of(LAYERS)
-    values = initial_values(packing, 5, init)
-    assert values.shape == (packing.size,)
+    arrays = arrays_of(LAYERS)
+    values = initial_values(arrays, 5, init)
+    assert values.shape == (parameters(LAYERS, IMAGE),)
     assert values.dtype == np.float32
-    for path, part in named(packing, values).items():
+    for path, part in named(arrays, values).items():
         match path.rpartition("/")[2]:
             case "bias":
                 assert not part.any()
@@ -99,34 +114,43 @@ def test_a_trials_start(init: str) -> None:
 
 
 def test_zeros_start_at_zero() -> None:
-    packing = packing_of((Conv(3), Flatten(), Dense(2)))
-    assert not initial_values(packing, 5, "zeros").any()
+    arrays = arrays_of((Conv(3), Flatten(), Dense(2)))
+    assert not initial_values(arrays, 5, "zeros").any()
+
+
+def test_statistics_start_neutral() -> None:
+    """A running mean of 0, a variance of 1; whichever initializer the kernels have."""
+    arrays = list(padding.arrays(LAYERS, IMAGE, "statistics"))
+    values = initial_values(arrays, 5, "zeros")
+    assert (values.dtype, len(values)) == (np.float32, state(LAYERS, IMAGE))
+    for path, part in named(arrays, values).items():
+        assert (part == path.endswith("var")).all()
+    assert initial_values([], 5, "he_normal").shape == (0,)
 
 
 def test_a_start_is_a_function_of_the_seed_alone() -> None:
-    """Not of the precision that the network computes in, nor of JAX's."""
-    values = initial_values(packing_of(LAYERS), 5, "he_normal")
-    assert values.tobytes() == initial_values(packing_of(LAYERS), 5, "he_normal").tobytes()
-    for dtype in (jnp.float64, jnp.bfloat16):
-        other = initial_values(packing_of(LAYERS, dtype), 5, "he_normal")
-        assert values.tobytes() == other.tobytes()
+    """Not of JAX's precision, nor of how the layers are grouped."""
+    values = initial_values(arrays_of(LAYERS), 5, "he_normal")
+    assert values.tobytes() == initial_values(arrays_of(LAYERS), 5, "he_normal").tobytes()
     with jax.enable_x64(False):
-        assert values.tobytes() == initial_values(packing_of(LAYERS), 5, "he_normal").tobytes()
-    assert values.tobytes() != initial_values(packing_of(LAYERS), 6, "he_normal").tobytes()
+        assert values.tobytes() == initial_values(arrays_of(LAYERS), 5, "he_normal").tobytes()
+    grouped = (*LAYERS[:2], Blocks((LAYERS[2:3], LAYERS[3:6])), *LAYERS[6:])
+    assert values.tobytes() == initial_values(arrays_of(grouped), 5, "he_normal").tobytes()
+    assert values.tobytes() != initial_values(arrays_of(LAYERS), 6, "he_normal").tobytes()
 
 
 def test_a_start_is_pinned() -> None:
     """Results that people have on disk depend on it."""
-    values = initial_values(packing_of((Flatten(), Dense(2, bias=False))), 1, "lecun_normal")
+    values = initial_values(arrays_of((Flatten(), Dense(2, bias=False))), 1, "lecun_normal")
     np.testing.assert_allclose(values[:3], [-0.0064503001, 0.0028424698, 0.0657518804], rtol=1e-6)
 
 
 def test_kernels_are_independent_of_each_other() -> None:
-    packing = packing_of((Conv(8),) * 4)
+    arrays = arrays_of((Conv(8),) * 4)
     kernels = [
         part.reshape(-1)
         for seed in range(3)
-        for path, part in named(packing, initial_values(packing, seed, "he_normal")).items()
+        for path, part in named(arrays, initial_values(arrays, seed, "he_normal")).items()
         if path.endswith("kernel")
     ]
     correlation = np.corrcoef(kernels) - np.eye(12)
@@ -135,8 +159,8 @@ def test_kernels_are_independent_of_each_other() -> None:
 
 def test_other_parameters_do_not_move_a_kernels_draws() -> None:
     """Batch norm between two convs, or a bias, leaves their kernels as they were."""
-    bare = packing_of((Conv(8, bias=False), Conv(8, bias=False)))
-    full = packing_of((Conv(8), BatchNorm(), Activation("relu"), Conv(8)))
-    one, other = (named(p, initial_values(p, 2, "he_normal")) for p in (bare, full))
+    bare = arrays_of((Conv(8, bias=False), Conv(8, bias=False)))
+    full = arrays_of((Conv(8), BatchNorm(), LayerNorm(), Conv(8)))
+    one, other = (named(a, initial_values(a, 2, "he_normal")) for a in (bare, full))
     np.testing.assert_array_equal(one["layers/0/kernel"], other["layers/0/kernel"])
     np.testing.assert_array_equal(one["layers/1/kernel"], other["layers/3/kernel"])

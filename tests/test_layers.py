@@ -1,6 +1,3 @@
-from collections.abc import Iterator
-from dataclasses import replace
-
 import jax
 import jax.numpy as jnp
 import pytest
@@ -14,24 +11,23 @@ from bench.layers import (
     Activation,
     AveragePool,
     BatchNorm,
+    Blocks,
     Branch,
     Conv,
     Dense,
     Dropout,
     Flatten,
     GlobalPool,
-    Layer,
-    Layers,
+    LayerNorm,
     MaxPool,
     Residual,
+    flat,
     flops,
     output_shape,
     parameters,
-    skeleton,
     state,
-    values,
 )
-from bench.summary import check, summary, table
+from bench.summary import check, summary
 
 # By hand: layer, input, output, trained, kept, FLOPs.
 BY_HAND = [
@@ -50,6 +46,8 @@ BY_HAND = [
     (Activation("gelu"), (5, 6, 2), (5, 6, 2), 0, 0, 0),
     (BatchNorm(), (5, 6, 2), (5, 6, 2), 4, 4, 0),
     (BatchNorm(), (3,), (3,), 6, 6, 0),
+    (LayerNorm(), (5, 6, 2), (5, 6, 2), 4, 0, 0),
+    (LayerNorm(), (3,), (3,), 6, 0, 0),
     (Dropout(0.5), (3,), (3,), 0, 0, 0),
     (Flatten(), (5, 6, 2), (60,), 0, 0, 0),
     (Flatten(), (3,), (3,), 0, 0, 0),
@@ -60,6 +58,8 @@ BY_HAND = [
     (Residual((Conv(2), Dropout(0.1))), (5, 6, 2), (5, 6, 2), 38, 0, 2160),
     (Residual((Conv(3),), (Conv(3, 1),)), (5, 6, 2), (5, 6, 3), 57 + 9, 0, 3240 + 360),
     (Residual((Dense(3),)), (3,), (3,), 12, 0, 18),
+    # 4·3 + 4 and 2·4·3, batch norm 8 and 8; then 2·4 + 2 and 2·2·4.
+    (Blocks(((Dense(4), BatchNorm()), (Dense(2),))), (3,), (2,), 24 + 10, 8, 24 + 16),
 ]
 
 
@@ -80,8 +80,8 @@ def test_whole_architecture():
 
 
 def test_equal_by_content_and_hashable():
-    one = (Conv(4, 3), MaxPool(2), Branch(((Dropout(0.5),), ())), Residual((Conv(1),)))
-    two = (Conv(4, (3, 3)), MaxPool((2, 2), 2), Branch(((Dropout(0.5),), ())), Residual((Conv(1),)))
+    end = (Branch(((Dropout(0.5),), ())), Residual((Conv(1),)), Blocks(((LayerNorm(),),)))
+    one, two = (Conv(4, 3), MaxPool(2), *end), (Conv(4, (3, 3)), MaxPool((2, 2), 2), *end)
     assert one == two
     assert {one: "program"}[two] == "program"
     assert MaxPool() != AveragePool()
@@ -98,6 +98,7 @@ PADDING = st.sampled_from(["SAME", "VALID"])
 SIMPLE = st.one_of(
     st.builds(Activation, st.sampled_from(ACTIVATIONS)),
     st.builds(BatchNorm),
+    st.builds(LayerNorm),
     st.builds(Dropout, st.floats(0, 0.9)),
 )
 SLIDING = st.one_of(
@@ -120,6 +121,7 @@ NESTED = st.one_of(
     st.builds(Branch, st.lists(SIDE, min_size=1, max_size=3).map(tuple)),
     residuals(),
     st.builds(Residual, st.lists(SIMPLE, max_size=2).map(tuple)),
+    st.builds(Blocks, st.lists(SIDE, min_size=1, max_size=3).map(tuple)),
 )
 BODY = st.lists(st.one_of(SIMPLE, SLIDING, NESTED), max_size=4).map(tuple)
 HEAD = st.one_of(
@@ -167,6 +169,12 @@ class Reference:
                 return nnx.avg_pool(x, window, stride, padding)
             case BatchNorm():
                 return self.module(nnx.BatchNorm(C, rngs=nnx.Rngs(0)), x)
+            case LayerNorm():
+                return self.module(nnx.LayerNorm(C, rngs=nnx.Rngs(0)), x)
+            case Blocks(blocks):
+                for block in blocks:
+                    x = self.run(block, x)
+                return x
             case Dense(units, bias):
                 return self.module(nnx.Linear(C, units, use_bias=bias, rngs=nnx.Rngs(0)), x)
             case Flatten():
@@ -217,46 +225,27 @@ def test_summary_adds_up(net, image):
         assert len({row.number for row in rows}) == len(rows)
 
 
-# What a program takes as data.
-
-
-def fill(net: Layers, rates: Iterator[float]) -> Layers:
-    """The inverse of skeleton and values."""
-
-    def layer(layer: Layer) -> Layer:
-        match layer:
-            case Dropout():
-                return Dropout(next(rates))
-            case Branch(branches):
-                return Branch(tuple(fill(branch, rates) for branch in branches))
-            case Residual(layers, shortcut):
-                return Residual(fill(layers, rates), fill(shortcut, rates))
-        return layer
-
-    return tuple(layer(one) for one in net)
+def test_flat_is_the_same_architecture():
+    norm, act = BatchNorm(), Activation("relu")
+    grouped = (Conv(2), Blocks(((norm, act), (Blocks(((act,), (norm,))), Conv(3)))), Flatten())
+    assert flat(grouped) == (Conv(2), norm, act, act, norm, Conv(3), Flatten())
+    within = (Residual((Blocks(((act,),)),)),)
+    assert flat(within) == within  # only what is in the row itself
 
 
 @DRAWN
-@given(NETS)
-def test_skeleton_and_values_are_the_architecture(net):
-    bare = skeleton(net)
-    assert fill(bare, iter(values(net))) == net
-    assert skeleton(bare) == bare
-    assert values(bare) == (0.0,) * len(values(net))
-
-
-def test_rates_share_a_program_and_nothing_else_does():
-    def net(a: float, b: float, c: float, units: int = 3) -> Layers:
-        inner = Residual((Dropout(b),), (Dropout(c),))
-        return (Dropout(a), Branch(((), (inner,))), GlobalPool(), Dense(units))
-
-    assert skeleton(net(0.1, 0.2, 0.3)) == skeleton(net(0.4, 0.0, 0.6)) == net(0, 0, 0)
-    assert values(net(0.1, 0.2, 0.3)) == (0.1, 0.2, 0.3)
-    assert skeleton(net(0.1, 0.2, 0.3, units=4)) != net(0, 0, 0)
-    assert skeleton((replace(Conv(4), padding="VALID"),)) != skeleton((Conv(4),))
+@given(NETS, IMAGES)
+def test_flat_changes_no_count(net, image):
+    assert flat(flat(net)) == flat(net)
+    assert not any(isinstance(layer, Blocks) for layer in flat(net))
+    if fits(net, image):
+        for count in (output_shape, parameters, state, flops):
+            assert count(flat(net), image) == count(net, image)
 
 
 # Errors: one line that names the place and the fix.
+
+KNOWN = ", ".join(sorted(ACTIVATIONS))
 
 
 @pytest.mark.parametrize(
@@ -272,6 +261,13 @@ def test_rates_share_a_program_and_nothing_else_does():
         (lambda: AveragePool(2, 0), "AveragePool stride must be a whole number ≥ 1, got 0"),
         (lambda: Dense("64"), "Dense units must be a whole number ≥ 1, got '64'"),
         (lambda: Activation("rleu"), "unknown Activation name 'rleu'; did you mean 'relu'?"),
+        (lambda: Activation(()), f"unknown Activation name (); known: {KNOWN}"),
+        (
+            lambda: Activation(("relu", "tnah")),
+            "unknown Activation name 'tnah'; did you mean 'tanh'?",
+        ),
+        (lambda: LayerNorm(0), "LayerNorm epsilon must be a finite number > 0, got 0"),
+        (lambda: Blocks(()), "Blocks blocks must be a tuple of tuples of layers, got ()"),
         (lambda: Dropout(1), "Dropout rate must be a number in [0, 1), got 1"),
         (lambda: Dropout(-0.1), "Dropout rate must be a number in [0, 1), got -0.1"),
         (lambda: Dropout(float("nan")), "Dropout rate must be a number in [0, 1), got nan"),
@@ -365,42 +361,3 @@ def test_says_where_it_does_not_fit(net, image, message):
 
 def test_check_passes_what_fits():
     check((Conv(2), GlobalPool(), Dense(10)), (4, 4, 1), classes=10, trial="4f2a")
-
-
-# The table.
-
-
-def test_table():
-    net = (
-        Conv(4),
-        Branch(((Conv(2, 1, 2), BatchNorm()), (MaxPool(3, 2, "SAME"),))),
-        GlobalPool(),
-        Dropout(0.25),
-        Dense(1000),
-    )
-    rows = summary(net, (28, 28, 1))
-    assert [row.number for row in rows] == ["1", "2", "2.1.1", "2.1.2", "2.2.1", "3", "4", "5"]
-    assert rows[1][2:] == ((14, 14, 6), 0, 0, 0)  # its parts count
-    assert table(rows).splitlines() == [
-        "       Layer                        Output shape  Parameters  MFLOP",
-        "───────────────────────────────────────────────────────────────────",
-        "1      Conv 4 3×3 SAME              28×28×4               40  0.056",
-        "2      Branch                       14×14×6                0  0.000",
-        "2.1.1  Conv 2 1×1 stride 2×2 SAME   14×14×2               10  0.003",
-        "2.1.2  BatchNorm 0.9 1e-05          14×14×2                8  0.000",
-        "2.2.1  MaxPool 3×3 stride 2×2 SAME  14×14×4                0  0.000",
-        "3      GlobalPool average           6                      0  0.000",
-        "4      Dropout 0.25                 6                      0  0.000",
-        "5      Dense 1000                   1000               7,000  0.012",
-        "───────────────────────────────────────────────────────────────────",
-        "Total parameters: 7,058 (28.23 kB as float32)",
-        "Trainable: 7,054 (28.22 kB)",
-        "Non-trainable: 4 (0.02 kB)",
-        "FLOPs per example: 71,584",
-    ]
-
-
-def test_table_of_nothing_and_of_megabytes():
-    assert "Total parameters: 0" in table(())
-    rows = summary((Dense(1000, bias=False),), (1000,))
-    assert "Total parameters: 1,000,000 (4.00 MB as float32)" in table(rows)

@@ -1,6 +1,5 @@
 """The network that layers describe, against the same written by hand in plain Flax NNX, in float64."""
 
-import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -10,14 +9,13 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from bench import draws, zoo
 from bench import layers as spec
-from bench.errors import ConfigError
-from bench.lanes import compiler_options
+from bench import zoo
 from bench.layers import (
     Activation,
     AveragePool,
     BatchNorm,
+    Blocks,
     Branch,
     Conv,
     Dense,
@@ -25,18 +23,24 @@ from bench.layers import (
     Flatten,
     GlobalPool,
     Layer,
+    LayerNorm,
     Layers,
     MaxPool,
     Residual,
     Shape,
 )
 from bench.network import ACTIVATIONS, Build, Network, Step
+from tests.networks import (
+    Parts,
+    assert_agree,
+    network_of,
+    passed,
+    pixels,
+    quick,
+    step,
+)
 
-AGREE = 1e-11  # of 1, or of an array's largest number; sums are taken in another order
 relu = jax.nn.relu
-# Compiled five times faster: what runs once need not run fast.
-OPTIONS = {"xla_backend_optimization_level": 0, **(compiler_options("cpu") or {})}
-quick = functools.partial(jax.jit, compiler_options=OPTIONS)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -58,6 +62,10 @@ def dense(inputs: int, units: int, **others: Any) -> Any:
 def norm(channels: int, **others: Any) -> Any:
     others = {"momentum": 0.9, "epsilon": 1e-5, **others}
     return lambda rngs: nnx.BatchNorm(channels, param_dtype=jnp.float64, rngs=rngs, **others)
+
+
+def layer_norm(channels: int, **others: Any) -> Any:
+    return lambda rngs: nnx.LayerNorm(channels, param_dtype=jnp.float64, rngs=rngs, **others)
 
 
 class Row(NamedTuple):
@@ -141,6 +149,13 @@ ROWS: dict[str, Row] = {
         lambda x, a: a(flat(x)),
         norms=True,
     ),
+    "layer norm": Row((LayerNorm(),), (4, 3, 5), [layer_norm(5)], lambda x, a: a(x)),
+    "layer norm, all fields": Row(
+        (Flatten(), LayerNorm(1e-2)),
+        (2, 3, 1),
+        [layer_norm(6, epsilon=1e-2)],
+        lambda x, a: a(flat(x)),
+    ),
     "activation": Row(
         (Conv(2), Activation("gelu")), (4, 4, 1), [conv(1, 2)], lambda x, a: jax.nn.gelu(a(x))
     ),
@@ -166,6 +181,12 @@ ROWS: dict[str, Row] = {
         ],
         lambda x, a, n, b, c, m: b(relu(n(a(x)))) + m(c(x)),
         norms=True,
+    ),
+    "blocks": Row(
+        (Blocks(((Conv(3), Activation("silu")), (LayerNorm(), Conv(2, 1)), ())),),
+        (4, 4, 2),
+        [conv(2, 3), layer_norm(3), conv(3, 2, (1, 1))],
+        lambda x, a, n, b: b(n(jax.nn.silu(a(x)))),
     ),
     "nested": Row(
         (
@@ -223,36 +244,6 @@ class Plain(nnx.Module):
         return self.forward(images, *map(call, self.modules))
 
 
-class Parts(NamedTuple):
-    """A module, split: its graph, parameters and batch statistics."""
-
-    graph: Any
-    params: Any
-    stats: Any
-
-    @classmethod
-    def of(cls, make: Callable[[], nnx.Module]) -> "Parts":
-        """Only shapes: to compile initial values that nobody looks at takes seconds."""
-        return cls(*nnx.split(nnx.eval_shape(make), nnx.Param, nnx.BatchStat))
-
-    def call(self, images: Any, told: Step) -> np.ndarray:
-        run = quick(lambda *parts: nnx.merge(self.graph, *parts)(images, told))
-        return np.asarray(run(self.params, self.stats))
-
-
-def network_of(layers: Layers, image: Shape, dropout: Any = None) -> Parts:
-    """A network whose parameters and statistics are nowhere neutral."""
-    dropout = range(len(spec.values(layers))) if dropout is None else dropout
-    parts = Parts.of(lambda: Network(layers, image, Build(jnp.float64, dropout)))
-    rng = np.random.default_rng(0)
-
-    def fill(path: tuple, leaf: jax.Array) -> jax.Array:
-        drawn = rng.normal(size=leaf.shape)
-        return jnp.asarray(np.abs(drawn) + 0.5 if "var" in str(path) else drawn)
-
-    return Parts(parts.graph, *jax.tree_util.tree_map_with_path(fill, parts[1:]))
-
-
 def plain_with_parameters_of(network: Parts, row: Row) -> Parts:
     """The same numbers in the same order, shape by shape."""
     plain = Parts.of(lambda: Plain(row))
@@ -262,39 +253,6 @@ def plain_with_parameters_of(network: Parts, row: Row) -> Parts:
         assert [x.shape for x in leaves] == [x.shape for x in jax.tree.leaves(other)]
         filled.append(jax.tree.unflatten(structure, leaves))
     return Parts(plain.graph, *filled)
-
-
-def passed(parts: Parts, call: Callable, images: Any, rows: int | None = None) -> list:
-    """Outputs, new statistics, and the gradients of a function of the outputs' first `rows`."""
-
-    def objective(params: Any, images: jax.Array, stats: Any) -> tuple:
-        stats = jax.tree.map(lambda leaf: leaf, stats)  # variables that may change under `grad`
-        module = nnx.merge(parts.graph, params, stats)
-        outputs = call(module, images)[:rows]
-        # Sines weigh each output differently.
-        loss = (outputs * np.sin(1 + np.arange(outputs.size)).reshape(outputs.shape)).sum()
-        return loss, (outputs, nnx.state(module, nnx.BatchStat))
-
-    gradients = quick(jax.grad(objective, (0, 1), has_aux=True))
-    results = gradients(parts.params, images, parts.stats)
-    (for_params, for_images), (outputs, stats) = results
-    leaves = [outputs, for_images, *jax.tree.leaves(stats), *jax.tree.leaves(for_params)]
-    return [np.array(leaf) for leaf in leaves]
-
-
-def assert_agree(got: list, wanted: list) -> None:
-    for one, other in zip(got, wanted, strict=True):
-        assert one.dtype == other.dtype == np.float64
-        np.testing.assert_allclose(one, other, rtol=0, atol=AGREE * max(1, np.abs(other).max()))
-
-
-def pixels(batch: int, image: Shape) -> np.ndarray:
-    return np.random.default_rng(1).normal(size=(batch, *image))
-
-
-def step(train: bool, layers: Layers = (), **others: Any) -> Step:
-    others = {"key": jnp.asarray(draws.key(0, draws.DROPOUT)), "stream": 5, **others}
-    return Step(train, jnp.asarray(spec.values(layers), float), **others)
 
 
 @pytest.mark.parametrize(
@@ -310,7 +268,7 @@ def test_network_is_the_plain_one(row: Row, train: bool) -> None:
     network = network_of(row.layers, row.image)
     plain = plain_with_parameters_of(network, row)
     images = pixels(4, row.image)
-    got = passed(network, lambda net, x: net(x, step(train, row.layers)), images)
+    got = passed(network, lambda net, x: net(x, step(train)), images)
     wanted = passed(plain, lambda net, x: net(x, train), images)
     assert_agree(got, wanted)
     assert got[0].shape == (4, *spec.output_shape(row.layers, row.image))
@@ -319,7 +277,7 @@ def test_network_is_the_plain_one(row: Row, train: bool) -> None:
 def all_layers(layers: Layers) -> Iterator[Layer]:
     for layer in layers:
         yield layer
-        for part in layer.parts():
+        for part in layer.blocks if isinstance(layer, Blocks) else layer.parts():
             yield from all_layers(part)
 
 
@@ -349,7 +307,7 @@ STOCK = {
 @pytest.mark.parametrize("name", spec.ACTIVATIONS)
 def test_activations_are_those_of_jax(name: str) -> None:
     assert set(ACTIVATIONS) == set(spec.ACTIVATIONS) == set(STOCK)
-    network = Network((Activation(name),), (13,), Build(jnp.float64, ()))
+    network = Network((Activation(name),), (13,), Build(jnp.float64))
     x = jnp.linspace(-4, 4, 13)[None]
 
     def with_slope(function: Callable) -> tuple:
@@ -359,6 +317,21 @@ def test_activations_are_those_of_jax(name: str) -> None:
     told = step(False)
     got, wanted = quick(lambda: (with_slope(lambda x: network(x, told)), with_slope(STOCK[name])))()
     np.testing.assert_array_equal(got, wanted)
+
+
+def test_each_lane_has_its_own_activation() -> None:
+    """Of those that the program's layer names, by its place among them; alone and side by side."""
+    names = ("gelu", "relu", "sigmoid", "tanh")
+    network = Network((Activation(names),), (13,), Build(jnp.float64))
+    x = jnp.linspace(-4, 4, 13)[None]
+
+    def call(value: jax.Array) -> jax.Array:
+        return network(x, Step(False, value[None]))
+
+    wanted = quick(lambda: jnp.stack([STOCK[name](x) for name in names]))()
+    apart = [quick(call)(jnp.float64(place)) for place in range(4)]
+    np.testing.assert_array_equal(apart, wanted)
+    np.testing.assert_array_equal(quick(jax.vmap(call))(jnp.arange(4.0)), wanted)
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
@@ -371,10 +344,9 @@ def test_activations_are_those_of_jax(name: str) -> None:
 )
 def test_shapes_and_counts_are_the_static_ones(layers: Layers, image: Shape, dtype: Any) -> None:
     def build_and_run() -> tuple:
-        network = Network(layers, image, Build(dtype, ()))
+        network = Network(layers, image, Build(dtype))
         images = jnp.zeros((3, *image), dtype)
-        told = Step(False, jnp.zeros(len(spec.values(layers)), dtype))
-        outputs = network(images, told)
+        outputs = network(images, Step(False))
         return outputs, nnx.state(network, nnx.Param), nnx.state(network, nnx.BatchStat)
 
     outputs, params, stats = jax.eval_shape(build_and_run)
@@ -384,148 +356,6 @@ def test_shapes_and_counts_are_the_static_ones(layers: Layers, image: Shape, dty
     assert {leaf.dtype for leaf in jax.tree.leaves((outputs, params, stats))} == {jnp.dtype(dtype)}
 
 
-@pytest.mark.parametrize("name", ["batch norm, all fields", "residual, projected"])
-def test_masked_rows_are_as_if_absent(name: str) -> None:
-    """Outputs of real rows, statistics and gradients, whatever pixels fill up the batch."""
-    row = ROWS[name]
-    network, real = network_of(row.layers, row.image), pixels(5, row.image)
-    images = np.concatenate([real, 100 + 50 * pixels(3, row.image)])
-    mask = jnp.arange(8) < 5
-    alone = passed(network, lambda net, x: net(x, step(True, row.layers)), real)
-    full = passed(network, lambda net, x: net(x, step(True, row.layers, mask=mask)), images, rows=5)
-    assert not full[1][5:].any()  # nothing depends on them
-    full[1] = full[1][:5]
-    assert_agree(full, alone)
-
-
-def test_a_full_mask_changes_nothing() -> None:
-    row = ROWS["batch norm, all fields"]
-    network, images = network_of(row.layers, row.image), pixels(5, row.image)
-    mask = jnp.ones(5, bool)
-    full = passed(network, lambda net, x: net(x, step(True, row.layers, mask=mask)), images)
-    none = passed(network, lambda net, x: net(x, step(True, row.layers)), images)
-    assert_agree(full, none)
-
-
-# Dropout.
-
-ONES = np.ones((64, 32, 32, 1))
-
-
-def one_dropout(rate: jax.Array, x: jax.Array, key: jax.Array, stream: jax.Array) -> jax.Array:
-    layers = (Dropout(0.5),)  # the rate in use is the lane's, not the skeleton's
-    network = Network(layers, x.shape[1:], Build(jnp.float64, (0,)))
-    return network(x, Step(True, rate[None], key, stream))
-
-
-compiled = quick(one_dropout)
-
-
-def dropped(rate: float, x: Any = ONES, stream: int = 5, seed: int = 0, epoch: int = 0) -> Any:
-    return np.asarray(compiled(np.float64(rate), x, draws.key(seed, draws.DROPOUT, epoch), stream))
-
-
-def test_dropout_of_rate_0_is_exact() -> None:
-    x = pixels(4, (5, 5, 3))
-    assert dropped(0.0, x).tobytes() == x.tobytes()
-
-
-@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
-def test_dropout_keeps_the_mean(rate: float) -> None:
-    """Each number is dropped with probability `rate`, or scaled up."""
-    got = dropped(rate)
-    kept = got != 0
-    np.testing.assert_allclose(got[kept], 1 / (1 - rate), rtol=1e-15)
-    assert abs(kept.mean() - (1 - rate)) < 4 * np.sqrt(rate * (1 - rate) / kept.size)
-    assert abs(got.mean() - 1) < 4 * np.sqrt(rate / (1 - rate) / kept.size)
-    # Not whole rows, columns or images: neighbours along each axis are independent.
-    for place in range(3):
-        both = np.take(kept, range(31), place) & np.take(kept, range(1, 32), place)
-        assert abs(both.mean() - (1 - rate) ** 2) < 0.02
-
-
-def test_dropout_is_a_function_of_key_and_stream() -> None:
-    first = dropped(0.5)
-    np.testing.assert_array_equal(dropped(0.5), first)
-    for other in (dropped(0.5, stream=6), dropped(0.5, seed=1), dropped(0.5, epoch=1)):
-        assert abs((other == first).mean() - 0.5) < 0.02
-    fewer = dropped(0.25)  # a lower rate drops a part of what a higher one does
-    assert (fewer != 0)[first != 0].all()
-
-
-def test_the_rate_is_traced() -> None:
-    """One compilation for all rates, lanes with rates of their own, and a gradient."""
-    x, key = pixels(20, (6,)), draws.key(0, draws.DROPOUT)
-    compiled.clear_cache()
-    rates = np.array([0.0, 0.3, 0.6])
-    apart = [dropped(rate, x) for rate in rates]
-    assert compiled._cache_size() == 1
-    np.testing.assert_allclose(apart[1], np.where(apart[1] == 0, 0, x / 0.7), rtol=1e-15)
-    lanes = quick(jax.vmap(one_dropout, (0, None, None, None)))(rates, x, key, 5)
-    np.testing.assert_allclose(lanes, apart, rtol=1e-15)
-    gradient = quick(jax.grad(lambda x: one_dropout(rates[1], x, key, 5).sum()))(x)
-    np.testing.assert_allclose(gradient, (apart[1] != 0) / 0.7, rtol=1e-15)
-
-
-MANY = (
-    Dropout(0.1),
-    Branch(((Dropout(0.2),), (Conv(1, 1), Dropout(0.3), Dropout(0.4)))),
-    Residual((Dropout(0.5),), (Dropout(0.6),)),
-)
-
-
-def many(x: np.ndarray, masks: list, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """What `MANY` says, with what each dropout multiplies by."""
-    a, b, c, d, e, f = masks
-    x = x * a
-    x = np.concatenate([x * b, (x @ kernel + bias) * c * d], -1)
-    return x * e + x * f
-
-
-def test_each_dropout_has_its_own_rate_and_draws() -> None:
-    """Rates come in the order of `layers.values`; draws from apart, whether or not the others drop."""
-    image, rates = (5, 5, 2), np.array(spec.values(MANY))
-    assert rates.tolist() == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
-    x, told = pixels(8, image), step(True, MANY)
-    shapes = [(8, 5, 5, channels) for channels in (2, 2, 1, 1, 3, 3)]
-    drawn = quick(
-        lambda: [draws.uniform(told.key, 5, i << 26, shape) for i, shape in enumerate(shapes)]
-    )
-    uniforms = list(map(np.asarray, drawn()))
-    for one in range(6):
-        for other in range(one):
-            size = min(uniforms[one].size, uniforms[other].size)
-            pair = uniforms[one].ravel()[:size], uniforms[other].ravel()[:size]
-            assert abs(np.corrcoef(*pair)[0, 1]) < 5 / np.sqrt(size)
-    for dropout in [range(6), (1, 4), ()]:
-        network = network_of(MANY, image, dropout)
-        masks = [
-            (u >= rate) / (1 - rate) if place in dropout else np.ones(1)
-            for place, (u, rate) in enumerate(zip(uniforms, rates, strict=True))
-        ]
-        bias, kernel = map(np.asarray, jax.tree.leaves(network.params))
-        wanted = many(x, masks, kernel[0, 0], bias)
-        np.testing.assert_allclose(network.call(x, told), wanted, rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize("evaluation", [{"train": False}, {"train": True, "key": None}])
-def test_evaluation_drops_nothing(evaluation: dict) -> None:
-    x, told = pixels(4, (5, 5, 2)), step(layers=MANY, **evaluation)
-    wanted = network_of(MANY, (5, 5, 2), ()).call(x, told)
-    np.testing.assert_array_equal(network_of(MANY, (5, 5, 2)).call(x, told), wanted)
-    assert (wanted != 0).all()
-
-
 def test_a_layer_unknown_is_refused() -> None:
     with pytest.raises(TypeError, match="no module for the layer"):
-        Network((Layer(),), (3,), Build(jnp.float64, ()))
-
-
-def test_more_dropout_than_there_are_random_numbers_is_refused():
-    """The 65th layer would draw what the first drew."""
-    build = Build(jnp.float32, dropout=())
-    firsts = [build.next_draws() for _ in range(64)]
-    assert len(set(firsts)) == 64
-    assert max(firsts) + 2**26 == 2**32
-    with pytest.raises(ConfigError, match="more than 64 dropout layers"):
-        build.next_draws()
+        Network((Layer(),), (3,), Build(jnp.float64))

@@ -14,7 +14,7 @@ from jax import lax
 
 from bench import optim
 from bench.hyperparameters import OPTIMIZERS, SCHEDULES
-from bench.lanes import compiler_options
+from bench.mesh import compiler_options
 from bench.trial import Trial
 
 UPDATES = 20

@@ -1,59 +1,72 @@
+import dataclasses
 import itertools
 import json
 import math
-import re
+import time
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench import cells, padding
+from bench import costs as model
 from bench import layers as arch
-from bench import plan as planning
-from bench.errors import ConfigError, ShapeError
-from bench.plan import DISPATCH_SECONDS, Machine, ProgramPlan, Workload, by_trial, plan, structure
+from bench.cells import without_rates
+from bench.errors import ConfigError
+from bench.layers import Dropout
+from bench.plan import Machine, Plan, ProgramPlan, Workload, plan
 from bench.trial import Trial
 
-DRAWN = settings(deadline=None, max_examples=25, database=None)
-DIGITS = Workload((8, 8, 1), 10, 1000)
+DRAWN = settings(deadline=None, max_examples=10, database=None)
+DIGITS = Workload((8, 8, 1), 10, 1000, 300)
 MNIST = Workload((28, 28, 1), 10, 60_000)
 CPU = Machine("cpu", 2, 8 << 30)
 GPU = Machine("gpu", 1, 80 << 30)
+CORE = Machine("cpu", 1, 8 << 30)
+MODES = ("cost", "separate", "fewest")
 
 
 def trial(**given: Any) -> Trial:
     return Trial.create(given, {"data": "x"})
 
 
-def one(found: tuple[ProgramPlan, ...]) -> ProgramPlan:
-    assert len(found) == 1
-    return found[0]
+def one(found: Plan) -> ProgramPlan:
+    assert len(found.programs) == 1
+    return found.programs[0]
 
 
 SETTINGS = st.fixed_dictionaries(
     {
-        "features": st.sampled_from((4, 8)),
-        "batch_size": st.sampled_from((16, 32)),
+        "features": st.sampled_from((4, 8, 32)),
+        "units": st.sampled_from((4, 64)),
+        "dense_layers": st.integers(0, 2),
+        "activation": st.sampled_from(("relu", "tanh")),
+        "kernel": st.sampled_from((3, 3, 5)),
+        "batch_norm": st.sampled_from((False, False, True)),
+        "batch_size": st.sampled_from((16, 32, 48)),
         "optimizer": st.sampled_from(("adam", "sgd", "lion")),
         "learning_rate": st.sampled_from((1e-3, 1e-2)),
         "dropout": st.sampled_from((0.0, 0.5)),
         "shift": st.sampled_from((0, 1)),
+        "epochs": st.sampled_from((1, 30, 3000)),
         "seed": st.integers(0, 3),
     }
 )
 SWEEPS = st.lists(SETTINGS, min_size=1, max_size=12, unique_by=lambda s: trial(**s).id).map(
     lambda drawn: [trial(**s) for s in drawn]
 )
+MACHINES = st.sampled_from((CPU, GPU, Machine("cpu", 1, 8 << 30, compilers=2)))
 
 
 # Which trials share
 
 
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("learning_rate", 0.5),
-        ("optimizer", "sgd"),
         ("schedule", "cosine"),
         ("weight_decay", 0.1),
         ("clip_norm", 1),
@@ -68,216 +81,325 @@ SWEEPS = st.lists(SETTINGS, min_size=1, max_size=12, unique_by=lambda s: trial(*
         ("beta1", 0.5),
     ],
 )
-def test_what_is_data_shares_a_program(name: str, value: Any) -> None:
+def test_plain_numbers_always_share_a_program(name: str, value: Any, mode: str) -> None:
     both = (trial(), trial(**{name: value}))
     assert both[0].id != both[1].id
-    assert one(plan(both, DIGITS, CPU)).trials == tuple(t.id for t in both)
+    found = one(plan(both, DIGITS, CPU, mode=mode))
+    assert found.trials == tuple(t.id for t in both)
+    assert not found.padded
+    assert not found.accumulates
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "padded"),
+    [
+        ("features", 8, True),
+        ("units", 8, True),
+        ("dense_layers", 3, True),
+        ("activation", "tanh", False),
+        ("optimizer", "sgd", False),
+        ("batch_size", 32, False),
+        ("flip", True, False),
+        ("shift", 1, False),
+        ("crop", 0.1, False),
+    ],
+)
+def test_what_can_be_data_shares_or_not_as_asked(name: str, value: Any, padded: bool) -> None:
+    both = (trial(), trial(**{name: value}))
+    assert [p.trials for p in plan(both, DIGITS, CPU, mode="separate").programs] == [
+        (t.id,) for t in both
+    ]
+    found = one(plan(both, DIGITS, CPU, mode="fewest"))
+    assert found.padded == padded
+    assert found.accumulates == (name == "batch_size")
+    assert found.microbatch == math.gcd(*(t["batch_size"] for t in both))
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("features", 8),
-        ("units", 8),
         ("kernel", 5),
         ("filter_repeats", 1),
-        ("activation", "tanh"),
         ("batch_norm", True),
         ("pool_kind", "average"),
+        ("pool", 1),
+        ("padding", "VALID"),
+        ("dense_layers", 0),
         ("model", "mlp"),
-        ("batch_size", 32),
-        ("flip", True),
-        ("shift", 1),
-        ("crop", 0.1),
     ],
 )
-def test_what_is_compiled_does_not(name: str, value: Any) -> None:
+def test_what_is_structure_never_shares(name: str, value: Any) -> None:
     both = (trial(), trial(**{name: value}))
-    found = plan(both, DIGITS, CPU)
-    assert [p.trials for p in found] == [(t.id,) for t in both]
-    assert found[0].id != found[1].id
+    for mode in MODES:
+        found = plan(both, MNIST, CPU, mode=mode).programs
+        assert [p.trials for p in found] == [(t.id,) for t in both]
+        assert found[0].id != found[1].id
 
 
-@given(SWEEPS)
+@given(SWEEPS, MACHINES, st.sampled_from(MODES))
 @DRAWN
-def test_a_program_is_a_structure(trials: list[Trial]) -> None:
-    found = plan(trials, DIGITS, CPU)
-    assert sorted(i for p in found for i in p.trials) == sorted(t.id for t in trials)
-    home = {i: program.id for i, program in by_trial(found).items()}
-    structures = {t.id: structure(t, 10) for t in trials}
-    for a, b in itertools.combinations(structures, 2):
-        assert (structures[a] == structures[b]) == (home[a] == home[b])
-    firsts = [p.trials[0] for p in found]
+def test_programs_part_the_trials_and_admit_them(
+    trials: list[Trial], machine: Machine, mode: str
+) -> None:
+    found = plan(trials, DIGITS, machine, mode=mode)
+    assert sorted(i for p in found.programs for i in p.trials) == sorted(t.id for t in trials)
+    firsts = [p.trials[0] for p in found.programs]
     assert firsts == sorted(firsts, key=[t.id for t in trials].index)
-    for program in found:
+    assert len({p.id for p in found.programs}) == len(found.programs)
+    for program in found.programs:
         members = [t for t in trials if t.id in program.trials]
         assert program.trials == tuple(t.id for t in members)
         assert program.optimizers == tuple(sorted({t["optimizer"] for t in members}))
-        assert program.batch_size == members[0]["batch_size"]
+        batches = {t["batch_size"] for t in members}
+        assert program.batch_sizes == tuple(sorted(batches))
+        assert program.microbatch == math.gcd(*batches)
+        assert program.accumulates == (len(batches) > 1)
         assert program.augment == any(t["shift"] for t in members)
-        layers = members[0].layers(10)
-        assert program.layers == arch.skeleton(layers)
-        assert program.parameters == arch.parameters(layers, DIGITS.image_shape)
-        assert program.flops_per_example == arch.flops(layers, DIGITS.image_shape)
+        every = [without_rates(t.layers(10), padding.SOME) for t in members]
+        assert program.layers == padding.widest(every)
+        assert program.parameters == arch.parameters(program.layers, DIGITS.image_shape)
+        assert program.flops_per_example == arch.flops(program.layers, DIGITS.image_shape)
+        sizes = {arch.parameters(t.layers(10), DIGITS.image_shape) for t in members}
+        assert program.padded == (sizes != {program.parameters})
+        assert 0 <= program.waste < 1
+        assert all(padding.admits(program.layers, t.layers(10)) for t in members)
+        for t in members:
+            # As a stranger, too, each finds a home; and one that knows it keeps it.
+            stranger = trial(**{**t.settings, "learning_rate": 0.123})
+            assert found.home(stranger) is not None
+            assert found.home(t) is program
+        if cells.has_batch_norm(program.layers):
+            assert len(batches) == 1
 
 
-@given(SWEEPS, st.randoms(use_true_random=False))
+@given(SWEEPS, MACHINES, st.sampled_from(("map", "vmap")))
 @DRAWN
-def test_the_order_of_trials_changes_no_program(trials: list[Trial], random: Any) -> None:
-    shuffled = random.sample(trials, len(trials))
-    one_way, other = plan(trials, DIGITS, CPU), plan(shuffled, DIGITS, CPU)
+def test_cost_is_no_dearer_than_either_extreme(
+    trials: list[Trial], machine: Machine, strategy: str
+) -> None:
+    cost, *others = (plan(trials, DIGITS, machine, strategy=strategy, mode=mode) for mode in MODES)
+    for other in others:
+        assert cost.compile_s + cost.train_s <= (other.compile_s + other.train_s) * (1 + 1e-9)
+    separate, fewest = map(len, (others[0].programs, others[1].programs))
+    assert fewest <= len(cost.programs) <= separate
 
-    def bare(found: tuple[ProgramPlan, ...]) -> dict[str, Any]:
-        return {p.id: {**p.to_json(), "trials": sorted(p.trials)} for p in found}
+
+def test_long_training_parts_what_short_training_shares() -> None:
+    def programs(epochs: int, machine: Machine) -> int:
+        trials = [trial(features=f, epochs=epochs) for f in (4, 64)]
+        return len(plan(trials, DIGITS, machine).programs)
+
+    assert [programs(epochs, CORE) for epochs in (1, 1000)] == [1, 2]
+    # With a program each, they would take turns, and leave one of two cores idle.
+    assert programs(1000, CPU) == 1
+
+
+def test_separate_is_by_everything_but_plain_numbers() -> None:
+    names = ("features", "batch_size", "optimizer", "shift")
+    values = itertools.product((4, 8), (16, 32), ("adam", "sgd"), (0, 1), (1e-3, 1e-2))
+    trials = [trial(**dict(zip((*names, "learning_rate"), v, strict=True))) for v in values]
+    found = plan(trials, DIGITS, CPU, mode="separate")
+    assert sorted(len(p.trials) for p in found.programs) == [2] * 16
+    one(plan(trials, DIGITS, CPU, mode="fewest"))
+
+
+@given(SWEEPS, st.randoms(use_true_random=False), st.sampled_from(MODES))
+@DRAWN
+def test_the_order_of_trials_changes_no_program(
+    trials: list[Trial], random: Any, mode: str
+) -> None:
+    shuffled = random.sample(trials, len(trials))
+    one_way, other = (plan(ts, DIGITS, CPU, mode=mode) for ts in (trials, shuffled))
+
+    def bare(found: Plan) -> dict[str, Any]:
+        return {p.id: {**p.to_json(), "trials": sorted(p.trials)} for p in found.programs}
 
     assert bare(one_way) == bare(other)
-    assert plan(trials, DIGITS, CPU) == one_way
+    assert plan(trials, DIGITS, CPU, mode=mode) == one_way
 
 
 def test_ids_do_not_depend_on_what_else_is_planned() -> None:
     alone = one(plan([trial(features=4)], DIGITS, CPU))
-    among = plan([trial(), trial(features=4), trial(features=4, optimizer="sgd")], DIGITS, GPU)
+    trials = [trial(), trial(features=4), trial(features=4, optimizer="sgd")]
+    among = plan(trials, DIGITS, GPU, mode="separate").programs
     assert alone.id == among[1].id
+    assert len({p.id for p in among}) == 3
 
 
 def test_no_trials_no_programs() -> None:
-    assert plan([], DIGITS, CPU) == ()
+    for mode in MODES:
+        assert plan([], DIGITS, CPU, mode=mode).programs == ()
 
 
 @pytest.mark.parametrize(
     ("rates", "places"),
     [
-        ([(0, 0)], ()),
-        ([(0.5, 0)], (0,)),
-        ([(0, 0.5)], (1, 2)),
-        ([(0, 0), (0, 0.1)], (1, 2)),
-        ([(0.2, 0), (0, 0.1)], (0, 1, 2)),
+        ([(0, 0)], (False, False, False)),
+        ([(0.5, 0)], (True, False, False)),
+        ([(0, 0.5)], (False, True, True)),
+        ([(0, 0), (0, 0.1)], (False, True, True)),
+        ([(0.2, 0), (0, 0.1)], (True, True, True)),
     ],
 )
 def test_dropout_is_placed_where_any_trial_drops(
-    rates: list[tuple[float, float]], places: tuple[int, ...]
+    rates: list[tuple[float, float]], places: tuple[bool, ...]
 ) -> None:
     """`stack` with two dense layers: one place before them (`filter_dropout`), two among them."""
     trials = [trial(filter_dropout=f, dropout=d, dense_layers=2) for f, d in rates]
-    assert one(plan(trials, DIGITS, CPU)).dropout == places
+    layers = arch.flat(one(plan(trials, DIGITS, CPU, mode="separate")).layers)
+    assert tuple(bool(x.rate) for x in layers if isinstance(x, Dropout)) == places
 
 
-# Lanes
+# Homes
+
+
+BOUNDS = [
+    trial(features=f, units=u, dense_layers=d, batch_size=b, optimizer=o, dropout=0.3, epochs=900)
+    for f, u, d, b, o in itertools.product((8, 64), (16, 128), (1, 3), (16, 24), ("adam", "sgd"))
+]
 
 
 @given(
-    st.integers(1, 40),
-    st.integers(1, 8),
-    st.integers(0, 70),
-    st.sampled_from(("cpu", "gpu", "tpu", "?")),
+    machine=MACHINES,
+    mode=st.sampled_from(("cost", "fewest")),
+    known=st.booleans(),
+    asked=st.fixed_dictionaries(
+        {
+            "features": st.integers(8, 64),
+            "units": st.integers(16, 128),
+            "dense_layers": st.integers(1, 3),
+            "batch_size": st.sampled_from((16, 24, 32, 104)),
+            "optimizer": st.sampled_from(("adam", "sgd")),
+            "dropout": st.sampled_from((0.0, 0.1)),
+        }
+    ),
 )
-@DRAWN
-def test_lanes_are_a_multiple_of_the_devices(
-    n: int, devices: int, lanes: int, platform: str
+@settings(deadline=None, max_examples=15, database=None)
+def test_all_between_bounds_has_a_home(
+    machine: Machine, mode: str, known: bool, asked: dict[str, Any]
 ) -> None:
-    trials = [trial(seed=s) for s in range(n)]
-    found = one(plan(trials, DIGITS, Machine(platform, devices, 64 << 30), lanes))
-    assert found.lanes % devices == 0
-    # As many as were asked for, or as there are trials: no more than rounding up takes.
-    assert 0 <= found.lanes - (lanes or n) < devices
+    trials = [trial(features=20, units=20, dropout=0.3)] if known else []
+    found = plan(trials, DIGITS, machine, mode=mode, bounds=BOUNDS)
+    stranger = trial(**asked)
+    program = found.home(stranger)
+    assert program is not None
+    assert padding.admits(program.layers, stranger.layers(10))
+    assert asked["batch_size"] % program.microbatch == 0
+    assert [i for p in found.programs for i in p.trials] == [t.id for t in trials]
+    assert sum(p.train_s for p in found.programs if not p.trials) == 0
 
 
-@pytest.mark.parametrize("strategy", ["map", "vmap"])
-@pytest.mark.parametrize("devices", [1, 3])
-def test_lanes_are_bounded_by_memory(strategy: str, devices: int) -> None:
-    """Twice the memory holds about twice the lanes; what a step is known to hold at least does fit."""
-    trials = [trial(seed=s, units=256, batch_size=8) for s in range(240)]
-    lanes = []
-    for memory in (1 << 28, 1 << 29):
-        found = one(plan(trials, MNIST, Machine("cpu", devices, memory), strategy=strategy))
-        here = found.lanes // devices
-        state = 4 * found.parameters * 3  # parameters and two moments
-        image = 4 * 8 * (28 * 28 * 16)  # the first convolution's output
-        assert here * state + (1 if strategy == "map" else here) * image <= memory / 2
-        lanes.append(here)
-    assert lanes[0] >= 5
-    assert 1.9 < lanes[1] / lanes[0] < 2.5
-
-
-def test_side_by_side_every_lane_holds_its_activations() -> None:
-    """In turn only one does: a batch eight times as large then costs few of the lanes."""
-    machine, left = Machine("cpu", 1, 1 << 29), {}
-    for strategy in ("map", "vmap"):
-        few, many = (
-            one(
-                plan([trial(seed=s, batch_size=b) for s in range(240)], MNIST, machine, 0, strategy)
-            )
-            for b in (8, 64)
-        )
-        left[strategy] = many.lanes / few.lanes
-    assert left["vmap"] < 0.3 < 0.5 < left["map"]
-
-
-@pytest.mark.parametrize("strategy", ["map", "vmap"])
-def test_some_lane_runs_however_little_memory(strategy: str) -> None:
-    trials = [trial(seed=s) for s in range(10)]
-    assert one(plan(trials, MNIST, Machine("cpu", 3, 1), strategy=strategy)).lanes == 3
-
-
-def test_more_optimizers_take_more_memory() -> None:
-    machine = Machine("cpu", 1, 1 << 28)
-    same = [trial(seed=s, units=256) for s in range(60)]
-    mixed = [*same[1:], trial(optimizer="sgd", units=256)]
-    assert one(plan(mixed, MNIST, machine)).lanes < one(plan(same, MNIST, machine)).lanes
-
-
-def test_lanes_end_somewhere() -> None:
-    trials = [trial(seed=s) for s in range(planning.MOST_LANES + 10)]
-    found = one(plan(trials, DIGITS, Machine("gpu", 1, 1 << 60)))
-    assert found.lanes == planning.MOST_LANES
+def test_cost_parts_bounds_too() -> None:
+    """Widths far apart, on a slow machine, get programs of their own, and what lies between the larger."""
+    bounds = [trial(features=f, epochs=50) for f in (4, 64)]
+    found = plan([], MNIST, CORE, bounds=bounds)
+    small, large = sorted(found.programs, key=lambda p: p.parameters)
+    assert found.home(trial(features=4)) is small
+    assert found.home(trial(features=20)) is large
+    assert large.padded
 
 
 @pytest.mark.parametrize(
-    ("platform", "strategy", "expected"),
-    [("cpu", "auto", "map"), ("gpu", "auto", "vmap"), ("tpu", "auto", "vmap"),
-     ("cpu", "vmap", "vmap"), ("gpu", "map", "map")],
+    "stranger",
+    [{"features": 17}, {"units": 65}, {"activation": "tanh"}, {"optimizer": "sgd"},
+     {"batch_size": 32}, {"batch_size": 128}, {"kernel": 5}, {"flip": True}, {"dropout": 0.1},
+     {"features": 8}, {"dense_layers": 2}],
 )  # fmt: skip
-def test_strategy(platform: str, strategy: str, expected: str) -> None:
-    machine = Machine(platform, 1, 1 << 33)
-    assert one(plan([trial()], DIGITS, machine, strategy=strategy)).strategy == expected
+def test_what_no_program_admits_has_no_home(stranger: dict[str, Any]) -> None:
+    found = plan([trial()], DIGITS, CPU)
+    assert found.home(trial(seed=7)) is found.programs[0]
+    assert found.home(trial(**stranger)) is None
 
 
-# Dispatches
+def test_a_program_that_accumulates_takes_any_multiple() -> None:
+    found = plan([trial(batch_size=b) for b in (32, 64)], DIGITS, CPU, mode="fewest")
+    assert one(found).accumulates
+    assert found.home(trial(batch_size=96)) is found.programs[0]
+    assert found.home(trial(batch_size=48)) is None
 
 
-@given(
-    examples=st.integers(1, 70_000),
-    batch=st.sampled_from((1, 7, 32, 64, 100, 256)),
-    lanes=st.integers(1, 64),
-    features=st.sampled_from((1, 16, 64)),
-    machine=st.sampled_from((CPU, GPU, Machine("cpu", 8, 1 << 35))),
+def test_the_cheapest_home_is_taken() -> None:
+    trials = [trial(features=f, units=u) for f in (8, 64) for u in (8, 16)]
+    pairs = [trials[:2], trials[2:]]
+    programs = tuple(one(plan(p, DIGITS, CPU, mode="fewest")) for p in pairs)
+    found = Plan(programs[::-1], DIGITS, CPU, model.default("cpu"))
+    assert found.home(trial(features=7, units=9)) is programs[0]
+    assert found.home(trial(features=9, units=9)) is programs[1]
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [{"learning_rate": 0.5}, {"epochs": 5000}, {"seed": 9}, {"schedule": "cosine"}, {"beta1": 0.5}],
 )
-@settings(deadline=None, max_examples=100, database=None)
-def test_dispatches_cover_the_epoch_in_about_their_time(
-    examples: int, batch: int, lanes: int, features: int, machine: Machine
-) -> None:
-    batch = min(batch, examples)
-    workload = Workload((16, 16, 1), 10, examples)
-    found = one(plan([trial(batch_size=batch, features=features)], workload, machine, lanes))
-    epoch = math.ceil(examples / batch)
-    dispatches = math.ceil(epoch / found.steps)
-    assert 1 <= found.steps <= epoch
-
-    rate = planning.FLOPS_PER_S[machine.platform] * machine.devices
-    step_s = max(3 * found.flops_per_example * batch * found.lanes / rate, 1e-6)
-    # Never longer than meant, but for a single step that is; never half as long without need.
-    assert found.steps == 1 or found.steps * step_s <= DISPATCH_SECONDS * (1 + 1e-9)
-    fewest = next(d for d in range(1, epoch + 1) if fits(epoch, d, step_s))
-    assert fewest <= dispatches < 2 * fewest
-    # Where a divisor is near, dispatches are equal, and as few as that allows.
-    near = [d for d in range(fewest, 2 * fewest) if epoch % d == 0]
-    assert dispatches == (near[0] if near else math.ceil(epoch / math.ceil(epoch / fewest)))
-    assert not near or epoch % found.steps == 0
+@pytest.mark.parametrize("machine", [CPU, GPU])
+def test_plain_numbers_never_matter_to_a_home(machine: Machine, plain: dict[str, Any]) -> None:
+    trials = [trial(features=f, units=u, epochs=300) for f in (8, 64) for u in (8, 512)]
+    found = plan(trials, MNIST, machine)
+    for features in (7, 8, 30, 64):
+        wanted = {"features": features, "units": 8, "optimizer": "adam"}
+        assert found.home(trial(**wanted)) is found.home(trial(**wanted, **plain))
 
 
-def fits(epoch: int, dispatches: int, step_s: float) -> bool:
-    steps = math.ceil(epoch / dispatches)
-    return steps == 1 or steps <= DISPATCH_SECONDS // step_s
+def test_homes_of_thousands_are_soon_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An architecture, batch size and optimizer is looked up once."""
+    found = plan([trial(features=f) for f in range(4, 20)], DIGITS, CPU, mode="separate")
+    asked = 0
+
+    def counted(*layers: Any) -> bool:
+        nonlocal asked
+        asked += 1
+        return admits(*layers)
+
+    admits = padding.admits
+    monkeypatch.setattr(padding, "admits", counted)
+    for seed in range(1, 200):
+        home = found.home(trial(features=4 + seed % 16, seed=seed))
+        assert home is found.programs[seed % 16]
+    assert asked == 16
+
+
+def test_what_the_image_does_not_fit_through_has_no_home() -> None:
+    assert plan([trial()], DIGITS, CPU).home(trial(filter_repeats=4)) is None
+
+
+def grid() -> list[Trial]:
+    """216 trials."""
+    axes = {
+        "features": (8, 16, 32),
+        "units": (16, 32, 64, 128),
+        "optimizer": ("adam", "rmsprop", "sgd"),
+        "batch_size": (32, 64, 128),
+        "dropout": (0.0, 0.3),
+    }
+    return [trial(**dict(zip(axes, v, strict=True))) for v in itertools.product(*axes.values())]
+
+
+def test_a_grid_in_every_mode() -> None:
+    counts = {mode: len(plan(grid(), DIGITS, CPU, mode=mode).programs) for mode in MODES}
+    assert (counts["fewest"], counts["separate"]) == (1, 108)
+    assert 1 < counts["cost"] < 20
+
+
+def test_dear_compiling_takes_few_programs_and_free_compiling_many() -> None:
+    assumed, found = model.default("cpu"), []
+    for times in (1e-4, 1e4):
+        prices = {n: times * v for n, v in vars(assumed).items() if n.startswith("compile_")}
+        costs = dataclasses.replace(assumed, **prices)
+        found.append(len(plan(grid(), DIGITS, CORE, costs=costs).programs))
+    assert found[0] > 30
+    assert found[1] == 1
+
+
+def test_planning_is_quick() -> None:
+    """On one free core a tenth of what is allowed."""
+    random = [
+        trial(features=4 + n % 30, units=16 + 4 * (n // 30 % 30), learning_rate=1 / (n + 1))
+        for n in range(3000)
+    ]
+    started = time.process_time()
+    plan(grid(), DIGITS, CPU)
+    plan(random, DIGITS, CPU)
+    assert time.process_time() - started < 15
 
 
 # Mistakes
@@ -290,37 +412,7 @@ def refused(kind: type[ConfigError], trials: list[Trial], **options: Any) -> str
     return str(caught.value)
 
 
-def test_a_batch_larger_than_the_data_names_the_trial() -> None:
-    wrong = trial(batch_size=1001)
-    message = refused(ConfigError, [trial(), wrong])
-    assert message.startswith(f"trial {wrong.id}: batch_size=1001 ")
-    assert "1000 training examples" in message
-    assert one(plan([trial(batch_size=1000)], DIGITS, CPU)).steps == 1
-
-
-@pytest.mark.parametrize(
-    ("settings", "layer", "shape"),
-    [
-        ({"filter_repeats": 4}, "MaxPool 2×2 VALID", "1×1×16"),
-        ({"kernel": 9, "padding": "VALID"}, "Conv 16 9×9 VALID", "8×8×1"),
-        ({"kernel": 5, "padding": "VALID"}, "Conv 16 5×5 VALID", "2×2×16"),
-    ],
-)
-def test_an_image_that_shrinks_to_nothing_names_trial_layer_and_shape(
-    settings: dict[str, Any], layer: str, shape: str
-) -> None:
-    wrong = trial(**settings)
-    message = refused(ShapeError, [trial(), wrong])
-    where = rf"trial {wrong.id}: layer \d+ \({layer}\) does not fit {shape}: "
-    assert re.match(where, message), message
-
-
-def test_what_the_model_refuses_names_the_trial() -> None:
-    wrong = trial(units=0)
-    assert refused(ConfigError, [wrong]).startswith(f"trial {wrong.id}: units ")
-
-
-@pytest.mark.parametrize("options", [{"strategy": "pmap"}, {"lanes": -1}])
+@pytest.mark.parametrize("options", [{"strategy": "pmap"}, {"lanes": -1}, {"mode": "most"}])
 def test_options_that_mean_nothing(options: dict[str, Any]) -> None:
     name, value = next(iter(options.items()))
     assert refused(ConfigError, [trial()], **options).startswith(f"{name}={value!r} is not allowed")

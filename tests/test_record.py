@@ -1,9 +1,10 @@
-import errno
+"""What is read of a journal, and what is counted along."""
+
 import itertools
-import json
 import math
-import os
-from collections.abc import Callable
+import sys
+from array import array
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,230 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.record import (
-    METRICS,
-    Journal,
-    RecordError,
-    Results,
-    TrialRecord,
-    read_journal,
-    write_file,
-)
+from bench.record import METRICS, Journal, Results, TrialRecord
 from bench.trial import Trial
 
 DRAWN = settings(deadline=None, max_examples=40, database=None)
 Event = dict[str, Any]
-
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=10)
-    | st.floats(allow_nan=False, allow_infinity=False),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
-    max_leaves=5,
-)  # fmt: skip
-EVENTS = st.lists(
-    st.dictionaries(st.text(max_size=8), VALUES, max_size=3).map(lambda e: {"event": "x", **e}),
-    max_size=3,
-)
-THREE: list[Event] = [
-    {"event": "run", "time": "2026-01-01", "é": "ü\n"},
-    {"event": "train", "seconds": 0.25, "nested": {"a": [1, None]}},
-    {"event": "finish", "reason": "completed"},
-]
-
-
-def write(path: Path, *events: Event) -> bytes:
-    with Journal(path) as journal:
-        journal.append(*events)
-    return path.read_bytes()
-
-
-def one_line(error: pytest.ExceptionInfo[RecordError], *words: object) -> None:
-    message = str(error.value)
-    assert "\n" not in message
-    for word in words:
-        assert str(word) in message
-
-
-def raising(code: int) -> Callable[..., Any]:
-    def fails(*_: object, **__: object) -> None:
-        raise OSError(code, os.strerror(code))
-
-    return fails
-
-
-# Journal
-
-
-@pytest.fixture(scope="module")
-def journal(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("run") / "journal.jsonl"
-
-
-@given(EVENTS, EVENTS)
-@DRAWN
-def test_round_trip(journal: Path, first: list[Event], second: list[Event]) -> None:
-    journal.unlink(missing_ok=True)
-    write(journal, *first)
-    content = write(journal, *second)
-    assert list(read_journal(journal)) == first + second
-    assert content.count(b"\n") == len(first + second), "a line an event"
-    for line in content.splitlines():
-        json.loads(line)
-
-
-def test_each_append_is_on_disk_when_it_returns(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    synced: list[int] = []
-    path = tmp_path / "j"
-    monkeypatch.setattr(os, "fsync", lambda _: synced.append(len(list(read_journal(path)))))
-    with Journal(path) as journal:
-        for event in THREE:
-            journal.append(event)
-        journal.append(*THREE)
-    assert synced == [1, 2, 3, 6]
-
-
-def test_numbers_that_json_has_no_word_for_become_none(tmp_path: Path) -> None:
-    values = (math.nan, [1.5, math.inf], {"a": -math.inf})
-    text = write(tmp_path / "j", {"event": "x", "values": values}).decode()
-    assert next(read_journal(tmp_path / "j"))["values"] == [None, [1.5, None], {"a": None}]
-    json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
-
-
-def test_a_line_torn_at_any_byte_is_cut_off_and_the_rest_kept(tmp_path: Path) -> None:
-    path, added = tmp_path / "j", {"event": "added"}
-    content = write(path, *THREE)
-    ends = [i + 1 for i, byte in enumerate(content) if byte == ord("\n")]
-    for length in range(len(content) + 1):
-        path.write_bytes(content[:length])
-        whole = THREE[: sum(end <= length for end in ends)]
-        assert list(read_journal(path)) == whole
-        assert path.read_bytes() == content[:length], "reading changes nothing"
-        write(path, added)
-        assert list(read_journal(path)) == [*whole, added], length
-
-
-def test_a_flipped_bit_anywhere_is_found(tmp_path: Path) -> None:
-    path = tmp_path / "j"
-    content = write(path, *THREE)
-    last = len(content) - 1
-    for place in range(len(content)):
-        damaged = bytearray(content)
-        damaged[place] ^= 1 << place % 8
-        path.write_bytes(damaged)
-        if place == last:  # without its end the last line is a torn one
-            assert list(read_journal(path)) == THREE[:2]
-            continue
-        with pytest.raises(RecordError) as caught:
-            list(read_journal(path))
-        one_line(caught, path, f"line {content[:place].count(10) + 1}, is damaged")
-        with pytest.raises(RecordError, match="is damaged"):
-            Journal(path)
-        assert path.read_bytes() == damaged, "a damaged journal is left as it is"
-
-
-@given(st.integers(0, 2), st.data())
-@DRAWN
-def test_lines_cannot_be_changed_by_hand(journal: Path, number: int, data: Any) -> None:
-    journal.unlink(missing_ok=True)
-    lines = write(journal, *THREE).splitlines(keepends=True)
-    text = bytearray(lines[number])
-    text[data.draw(st.integers(0, len(text) - 2))] = data.draw(st.integers(0, 255))
-    changed = bytes(text) != lines[number]
-    journal.write_bytes(b"".join([*lines[:number], bytes(text), *lines[number + 1 :]]))
-    if changed:
-        with pytest.raises(RecordError, match=f"line {number + 1}, is damaged"):
-            list(read_journal(journal))
-    else:
-        assert list(read_journal(journal)) == THREE
-
-
-def test_an_empty_journal_is_one(tmp_path: Path) -> None:
-    assert write(tmp_path / "j") == b""
-    assert list(read_journal(tmp_path / "j")) == []
-
-
-def test_no_journal_and_no_directory(tmp_path: Path) -> None:
-    with pytest.raises(RecordError) as caught:
-        Results.read(tmp_path)
-    one_line(caught, tmp_path, "No such file", "is it a run directory?")
-    for path in (tmp_path / "missing" / "j", tmp_path):
-        with pytest.raises(RecordError) as caught:
-            Journal(path)
-        one_line(caught, path)
-
-
-@pytest.mark.parametrize("name", ["open", "fsync", "truncate"])
-def test_a_disk_that_refuses_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    path = tmp_path / "j"
-    before = write(path, THREE[0])
-    owner = Path if name == "open" else os
-    monkeypatch.setattr(owner, name, raising(errno.EROFS))
-    if name == "open":  # reading goes through it too
-        monkeypatch.setattr(Path, "read_bytes", lambda _: before)
-    with pytest.raises(RecordError) as caught:
-        write(path, THREE[1])
-    one_line(caught, path, "Read-only file system")
-
-
-def test_a_full_disk_is_one_line_and_loses_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Half a line is written, then the disk is full: closing raises nothing else."""
-    path = tmp_path / "j"
-    journal = Journal(path)
-    journal.append(THREE[0])
-
-    class Full:
-        name = str(path)
-        room = 20
-
-        def write(self, content: bytes) -> int:
-            if not self.room:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            written, self.room = os.write(descriptor, content[: self.room]), 0
-            return written
-
-        def fileno(self) -> int:
-            return descriptor
-
-    real = journal._file
-    descriptor = real.fileno()
-    monkeypatch.setattr(journal, "_file", Full())
-    with pytest.raises(RecordError) as caught:
-        journal.append(THREE[1])
-    one_line(caught, path, "No space left")
-    real.close()
-    assert path.read_bytes().count(b"\n") == 1, "half a line"
-    assert list(read_journal(path)) == THREE[:1]
-    write(path, THREE[2])
-    assert list(read_journal(path)) == [THREE[0], THREE[2]]
-
-
-def test_a_write_that_takes_only_part_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    journal = Journal(tmp_path / "j")
-    file = journal._file
-
-    class Slow:
-        name, fileno, close = "j", file.fileno, file.close
-
-        def write(self, content: bytes) -> int:
-            return file.write(content[:7])
-
-    monkeypatch.setattr(journal, "_file", Slow())
-    journal.append(*THREE)
-    journal.close()
-    assert list(read_journal(tmp_path / "j")) == THREE
-
-
-# Results
-
 TRIALS = [Trial.create({"seed": seed}, {}) for seed in range(6)]
+
+
+TRAIN: Event = {
+    "event": "train", "program": "p", "seconds": 0.5, "iterations": 4, "lanes": 2, "examples": 128,
+    "flops": 1e9, "slot_flops": 2e9, "warmup": False,
+}  # fmt: skip
 
 
 def run(valid: int = 100) -> Event:
@@ -272,23 +61,23 @@ def names(found: list[TrialRecord]) -> list[int]:
 
 def test_results_tell_what_the_journal_does(tmp_path: Path) -> None:
     program = {"event": "program", "plan": {"id": "p", "lanes": 2}, "compile_s": 1.0}
-    train = {"event": "train", "program": "p", "seconds": 0.5, "steps": 4}
     evaluate = {"event": "evaluate", "program": "p", "seconds": 0.25}
     last = {**epoch(TRIALS[0], 2, valid_accuracy=0.9), "collapsed": True}
     events = [
         run(),
         {**program, "peak_bytes": None},
         begun(TRIALS[0]),
-        train,
+        TRAIN,
         evaluate,
         epoch(TRIALS[0]),
-        train,
+        TRAIN,
         evaluate,
         last,
         {**ended(TRIALS[0], "failed"), "error": "why"},
         {"event": "finish", "reason": "completed", "wall_s": 3.0},
     ]
-    write(tmp_path / "journal.jsonl", *events)
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        journal.append(*events)
     found = Results.read(tmp_path)
     assert found == results(*events)
     record = found.trials[TRIALS[0].id]
@@ -298,7 +87,8 @@ def test_results_tell_what_the_journal_does(tmp_path: Path) -> None:
     assert record.metrics == {**dict.fromkeys(METRICS, 0.5), "valid_accuracy": 0.9}
     assert (record.collapsed, record.error) == (True, "why")
     assert [(row["epoch"], row["step"]) for row in found.curves] == [(1, 10), (2, 20)]
-    assert found.programs["p"].train == [train, train]
+    row = {name: value for name, value in TRAIN.items() if name not in ("event", "program")}
+    assert list(found.programs["p"].train) == [row, row]
     assert found.programs["p"].eval_s == 0.5
     assert found.runs == [run()]
     assert found.finished == events[-1]
@@ -306,7 +96,7 @@ def test_results_tell_what_the_journal_does(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("status", ["running", "paused", "failed", "completed", "diverged"])
 def test_after_a_restart_the_unfinished_begin_again(status: str) -> None:
-    kept = status in ("completed", "diverged")
+    kept = status in ("completed", "diverged", "failed")
     events = [*measured(TRIALS[0]), begun(TRIALS[1]), epoch(TRIALS[1]), epoch(TRIALS[1], 2)]
     if status != "running":
         events.append(ended(TRIALS[1], status))
@@ -328,8 +118,7 @@ def test_programs_add_up_over_restarts() -> None:
         {"event": "program", "plan": {"id": "p", "steps": s}, "compile_s": 2.0, "peak_bytes": s}
         for s in (5, 9)
     ]
-    train = {"event": "train", "program": "p", "seconds": 1.0}
-    found = results(run(), events[0], train, run(), events[1], train).programs["p"]
+    found = results(run(), events[0], TRAIN, run(), events[1], TRAIN).programs["p"]
     assert (found.compile_s, found.peak_bytes, found.plan["steps"]) == (4.0, 9, 9)
     assert len(found.train) == 2
 
@@ -358,6 +147,7 @@ def test_ranked_by_training_where_nothing_is_held_back() -> None:
 
 
 SCORE = st.sampled_from((None, 0.0, 0.25, 0.5, 1.0))
+KINDS = ("run", "trial", "completed", "diverged", "failed", "paused", *3 * ["epoch"])
 
 
 @given(st.lists(st.tuples(SCORE, SCORE), min_size=1, max_size=6), st.randoms())
@@ -370,8 +160,10 @@ def test_the_ranking_does_not_depend_on_who_came_first(scores: list[Any], random
     one_way = results(run(), *itertools.chain(*each)).ranked()
     other = results(run(), *itertools.chain(*random.sample(each, len(each)))).ranked()
     assert [r.trial.id for r in one_way] == [r.trial.id for r in other]
-    ranks = [(-(r.metrics["valid_accuracy"] or 0), r.metrics["valid_loss"]) for r in one_way]
-    assert ranks == sorted(ranks, key=lambda s: (s[0], math.inf if s[1] is None else s[1]))
+    ranks = [(r.metrics["valid_accuracy"], r.metrics["valid_loss"]) for r in one_way]
+    assert ranks == sorted(
+        ranks, key=lambda s: (s[0] is None, -(s[0] or 0), math.inf if s[1] is None else s[1])
+    )
 
 
 @given(st.lists(st.tuples(SCORE, SCORE), max_size=6), st.randoms())
@@ -403,50 +195,80 @@ def test_only_completed_trials_have_to_be_beaten() -> None:
     assert results(run(), *measured(trials[other], **good)).beats_completed(one, good)
 
 
-# Views
+@given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from(KINDS), SCORE), max_size=30))
+@DRAWN
+def test_what_is_counted_along_is_what_counting_finds(told: list[tuple[int, str, Any]]) -> None:
+    """The best trial, the counts and what has to be beaten, after every event."""
+    found = results(run())
+    for seed, kind, accuracy in told:
+        trial = TRIALS[seed]
+        if kind == "run":
+            found.add(run())
+        elif kind == "trial" or getattr(found.trials.get(trial.id), "status", "") != "running":
+            found.add(begun(trial))
+        elif kind == "epoch":
+            found.add(epoch(trial, valid_accuracy=accuracy))
+        else:
+            found.add(ended(trial, kind))
+        check_counts(found)
 
 
-def test_write_file_replaces(tmp_path: Path) -> None:
-    write_file(tmp_path / "view", b"old")
-    write_file(tmp_path / "view", b"new")
-    assert (tmp_path / "view").read_bytes() == b"new"
-    assert [p.name for p in tmp_path.iterdir()] == ["view"]
+def check_counts(found: Results) -> None:
+    statuses = [record.status for record in found.trials.values()]
+    assert +found.statuses == Counter(statuses)
+    assert found.done == sum(status not in ("running", "paused") for status in statuses)
+    first = next(iter(found.ranked()), None)
+    if first and (
+        first.status in ("diverged", "failed") or first.metrics.get("valid_accuracy") is None
+    ):
+        first = None
+    assert found.best is first
+    completed = [r for r in found.trials.values() if r.status == "completed"]
+    for metrics in ({"valid_accuracy": a, "valid_loss": 0.5} for a in (None, 0.0, 0.25, 0.5, 1.0)):
+        mine = found.score("m", metrics)
+        beaten = all(mine < found.score(r.trial.id, r.metrics) for r in completed)
+        assert found.beats_completed("m", metrics) == beaten
 
 
-@pytest.mark.parametrize("name", ["write_bytes", "replace"])
-def test_a_failed_write_leaves_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+def test_no_event_but_the_first_of_a_process_looks_at_other_trials(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    path = tmp_path / "view"
-    write_file(path, b"old")
-    if name == "write_bytes":
-
-        def half(self: Path, content: bytes) -> None:
-            with self.open("wb") as file:
-                file.write(content[: len(content) // 2])
-            raising(errno.ENOSPC)()
-
-        monkeypatch.setattr(Path, name, half)
-    else:
-        monkeypatch.setattr(Path, name, raising(errno.ENOSPC))
-    with pytest.raises(RecordError) as caught:
-        write_file(path, b"new and longer")
-    one_line(caught, path, "No space left")
-    assert path.read_bytes() == b"old"
-    assert [p.name for p in tmp_path.iterdir()] == ["view"]
+    """Ten thousand trials must not cost ten thousand squared: scores are counted, not seconds."""
+    calls = []
+    score = Results.score
+    monkeypatch.setattr(Results, "score", lambda *a: calls.append(1) or score(*a))
+    found = results(run())
+    for number in range(100):
+        trial = Trial(f"{number:012x}", {})
+        before = len(calls)
+        rising = {"valid_accuracy": number / 100}
+        for event in (begun(trial), epoch(trial, 1, **rising), epoch(trial, 2, **rising)):
+            found.add(event)
+        assert found.beats_completed(trial.id, rising) == (found.best.trial.id == trial.id)
+        found.add(ended(trial))
+        assert len(calls) - before <= 5
+    assert len(calls) <= 500
 
 
-def test_a_directory_that_refuses_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "file").touch()
-    for path in (tmp_path / "missing" / "view", tmp_path / "file" / "view"):
-        with pytest.raises(RecordError) as caught:
-            write_file(path, b"")
-        one_line(caught, path)
-    # A read-only file system refuses the tidying up as well.
-    monkeypatch.setattr(Path, "write_bytes", raising(errno.EROFS))
-    monkeypatch.setattr(Path, "unlink", raising(errno.EROFS))
-    with pytest.raises(RecordError) as caught:
-        write_file(tmp_path / "view", b"")
-    one_line(caught, "Read-only file system")
+def test_an_epoch_and_a_dispatch_are_rows_of_bytes() -> None:
+    """A million of each has to fit: 80 bytes an epoch, 49 a dispatch, and no objects."""
+    found = results(
+        run(), {"event": "program", "plan": {"id": "p"}, "compile_s": 1.0, "peak_bytes": 1}
+    )
+    for trial in TRIALS:
+        found.add(begun(trial))
+        for number in range(100):
+            found.add(epoch(trial, number + 1))
+            found.add(TRAIN)
+    assert len(found.curves) == len(found.programs["p"].train) == 600
+    for table, bound in ((found.curves, 90), (found.programs["p"].train, 56)):
+        assert table.nbytes == sum(map(bytes_of, table._columns.values()))
+        assert table.nbytes <= 600 * bound
+        # What `array` holds ready for rows to come is an eighth at most.
+        assert sum(map(sys.getsizeof, table._columns.values())) < 1.2 * 600 * bound
+    with pytest.raises(AttributeError):
+        found.trials[TRIALS[0].id].more = 1  # type: ignore[attr-defined]
+
+
+def bytes_of(column: array) -> int:
+    return len(column.tobytes())

@@ -9,7 +9,8 @@ from rich.console import Console
 
 from bench.config import defaults, resolve
 from bench.record import Results, read_journal
-from bench.run import Options, train
+from bench.run import Options, Run
+from bench.trial import Trial
 
 
 def settings(**changes):
@@ -26,11 +27,13 @@ def settings(**changes):
 def run(tmp_path, caplog):
     """Trains a small sweep in this process; returns its results, run directory and compile log."""
 
-    def go(lanes=0, strategy="auto", devices=2, **changes):
-        workdir = tmp_path / f"run{lanes}{strategy}{devices}"
-        options = Options(workdir, devices=devices, lanes=lanes, strategy=strategy, cache_dir=None)
+    def go(lanes=0, strategy="auto", devices=2, plan="cost", batch=1, sampler=None, **changes):
+        workdir = tmp_path / f"run{lanes}{strategy}{devices}{plan}"
+        options = Options(workdir, None, devices, batch, lanes, strategy, plan, cache_dir=None)
         with caplog.at_level(logging.WARNING):
-            results = train(settings(**changes), options, Console(quiet=True))
+            job = Run(settings(**changes), options, Console(quiet=True))
+            job.sampler = sampler(job) if sampler else job.sampler
+            results = job.train()
         return results, workdir, caplog.text
 
     jax.config.update("jax_log_compiles", True)  # in every thread: programs are compiled in several
@@ -38,21 +41,33 @@ def run(tmp_path, caplog):
     jax.config.update("jax_log_compiles", False)
 
 
-def test_each_program_is_compiled_once(run):
-    results, _, log = run(lanes=2, space={"units": (4, 6), "dropout": (0.0, 0.2, 0.4)})
-    assert len(results.programs) == 2
+MIXED = {"units": (4, 6), "optimizer": ("adam", "sgd"), "batch_size": (24, 48), "kernel": (3, 1)}
+
+
+@pytest.mark.parametrize(
+    ("plan", "space", "programs"),
+    [
+        ("cost", MIXED, 2),  # a kernel is not data
+        ("separate", {"optimizer": ("adam", "sgd"), "dropout": (0.0, 0.2, 0.4)}, 2),
+    ],
+)
+def test_each_program_is_compiled_once(run, plan, space, programs):
+    """More trials than lanes: lanes are refilled, and nothing else is compiled for it."""
+    results, _, log = run(lanes=2, plan=plan, space=space)
+    assert len(results.programs) == programs
     for program in results.programs:
         for function in ("fill", "train", "evaluate"):
             found = re.findall(rf"Compiling (?:jit\()?{function}_{program}\b", log)
             assert len(found) == 1, (function, program, found)
-    # Six trials through two lanes: refilled, with no other program compiled for it.
-    assert len(re.findall(r"Compiling (?:jit\()?(?:fill|train|evaluate)_", log)) == 6
+    compiled = re.findall(r"Compiling (?:jit\()?(?:fill|train|evaluate|restore)_", log)
+    assert len(compiled) == 3 * programs
+    assert {r.status for r in results.trials.values()} == {"completed"}
 
 
 def test_fewer_lanes_than_trials_and_more_devices_give_the_same_metrics(run):
     whole, _, _ = run()
     cut, _, _ = run(lanes=2, strategy="vmap", devices=1)
-    wide, _, _ = run(lanes=8, devices=8)
+    wide, _, _ = run(lanes=4, devices=8, batch=2)
     assert len(whole.trials) == 6
     for other in (cut, wide):
         assert other.trials.keys() == whole.trials.keys()
@@ -91,3 +106,65 @@ def test_without_a_validation_split_training_ranks(run):
 def test_a_program_without_dropout_or_batch_statistics_has_nothing_to_carry(run):
     results, _, _ = run(trial={"model": "mlp", "dense_layers": 0}, devices=2)
     assert {record.status for record in results.trials.values()} == {"completed"}
+
+
+def test_a_trial_too_large_for_the_devices_fails_and_the_others_go_on(run):
+    """Forty gigabytes of parameters, beside trials of a few hundred."""
+    space = {"units": (4, 70_000_000), "learning_rate": (0.1, 0.2)}
+    results, workdir, _ = run(plan="fewest", space=space, trial={"model": "mlp", "epochs": 1})
+    by_units = {(r.trial["units"], r.status) for r in results.trials.values()}
+    assert by_units == {(4, "completed"), (70_000_000, "failed")}
+    failed = [r for r in results.trials.values() if r.status == "failed"]
+    for record in failed:
+        assert re.match(r"needs at least 42 GB of memory where [\d.]+ GB are free; ", record.error)
+    assert Results.read(workdir).trials == results.trials
+
+
+def test_a_program_that_does_not_fit_is_taken_apart(run, monkeypatch):
+    """Both widths in one program are too much for the memory there is, each by itself is not."""
+    from bench import memory
+
+    fitted = memory.fitted
+
+    def tight(plan, *arguments, **named):
+        if plan.padded:
+            raise memory.OutOfMemoryError(2, 1)
+        return fitted(plan, *arguments, **named)
+
+    monkeypatch.setattr(memory, "fitted", tight)
+    results, _, _ = run(plan="fewest", space={"units": (4, 6)})
+    assert {r.status for r in results.trials.values()} == {"completed"}
+    assert len(results.programs) == 2 * 2  # by width and optimizer
+
+
+class Climber:
+    """Asks for ever wider trials, which the planner has not seen but for the ends of the axis."""
+
+    exhausted = False
+
+    def __init__(self, job):
+        base = {k: v for k, v in job.settings.trial.items() if v is not None}
+        self.make = lambda **given: Trial.create({**base, **given}, {"data": "x"})
+        self.bounds = tuple(self.make(units=units) for units in (2, 9))
+        self.known: tuple[Trial, ...] = ()
+        self.told: list[tuple[int, bool]] = []
+
+    def ask(self):
+        running = len(self.known) - sum(ended for _, ended in self.told)
+        if len(self.known) == 4 or running:
+            return None
+        # The last is outside of the space that was promised: a program is planned for it.
+        units = (3, 5, 8, 12)[len(self.known)]
+        self.known += (self.make(units=units),)
+        return self.known[-1]
+
+    def tell(self, trial, metrics, ended):
+        self.told.append((trial["units"], ended))
+
+
+def test_a_sampler_may_ask_for_trials_that_nobody_has_planned(run):
+    results, _, _ = run(sampler=Climber, space={"units": (2,)})
+    units = {r.trial["units"]: r.program for r in results.trials.values()}
+    assert list(units) == [3, 5, 8, 12]
+    assert units[3] == units[5] == units[8] != units[12]
+    assert {r.status for r in results.trials.values()} == {"completed"}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from bench import zoo
 from bench.errors import ConfigError
 from bench.hyperparameters import COMMON, INITIALIZERS, OPTIMIZERS, SCHEDULES, resolve
-from bench.layers import Dropout
+from bench.layers import Dropout, flat
 from bench.trial import Trial
 
 DRAWN = settings(deadline=None, max_examples=50, database=None)
@@ -183,7 +183,7 @@ def test_what_the_model_refuses_names_trial_and_hyperparameter(name: str, value:
 def test_layers_are_the_models() -> None:
     made = trial(features=4, dropout=0.25).layers(3)
     assert made == zoo.stack(3, features=4, dropout=0.25)
-    assert Dropout(0.25) in made
+    assert Dropout(0.25) in flat(made)
 
 
 def test_describe_shows_what_is_active() -> None:

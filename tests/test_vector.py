@@ -25,7 +25,7 @@ def float64() -> Iterator[None]:
 
 
 def packing_of(layers: Layers, image: Shape) -> Packing:
-    network = nnx.eval_shape(lambda: Network(layers, image, Build(jnp.float64, ())))
+    network = nnx.eval_shape(lambda: Network(layers, image, Build(jnp.float64)))
     return Packing(nnx.state(network, nnx.Param))
 
 
@@ -73,7 +73,7 @@ def test_a_tree_without_arrays() -> None:
 
 
 def test_arrays_of_a_host_vector_can_be_written_through() -> None:
-    """`initial_values` fills a vector by its parts."""
+    """They are views, not copies."""
     packing, vector = Packing(TREE), np.zeros(12)
     for number, part in enumerate(packing.arrays(vector)):
         part[...] = number

@@ -11,27 +11,28 @@ from bench.layers import (
     Activation,
     AveragePool,
     BatchNorm,
+    Blocks,
     Conv,
     Dense,
     Dropout,
     Flatten,
     MaxPool,
+    flat,
     output_shape,
     parameters,
-    skeleton,
-    values,
 )
+from bench.padding import fit, skeleton
 from bench.summary import check, summary
 
 
 def widths(layers) -> list[int]:
-    return [layer.units for layer in layers if isinstance(layer, Dense)]
+    return [layer.units for layer in flat(layers) if isinstance(layer, Dense)]
 
 
 def test_stack_by_default():
     block = (Conv(16, 3, padding="SAME"), Activation("relu"), MaxPool(2))
     head = (Flatten(), Dropout(0), Dense(64), Activation("relu"), Dropout(0), Dense(10))
-    assert zoo.stack(10) == (*block, *block, *head)
+    assert flat(zoo.stack(10)) == (*block, *block, *head)
 
 
 def test_stack_with_everything():
@@ -51,7 +52,7 @@ def test_stack_with_everything():
         filter_dropout=0.1,
         dropout=0.2,
     )
-    assert net == (
+    assert flat(net) == (
         Conv(5, 4, padding="VALID"),
         BatchNorm(),
         Activation("tanh"),
@@ -96,7 +97,8 @@ def test_the_published_table():
 
 def test_mlp():
     head = (Dense(9), BatchNorm(), Activation("elu"), Dropout(0.5), Dense(4))
-    assert zoo.mlp(4, units=9, activation="elu", batch_norm=True, dropout=0.5) == (Flatten(), *head)
+    net = zoo.mlp(4, units=9, activation="elu", batch_norm=True, dropout=0.5)
+    assert flat(net) == (Flatten(), *head)
     assert zoo.mlp(4, dense_layers=0) == (Flatten(), Dense(4))
     assert parameters(zoo.mlp(4, units=9), (2, 2, 3)) == 13 * 9 + 10 * 4
 
@@ -132,7 +134,30 @@ def test_dropout_rates_share_a_program():
         zoo.stack(5, dense_layers=2, filter_dropout=a, dropout=b) for a, b in [(0, 0), (0.1, 0.2)]
     ]
     assert skeleton(nets[0]) == skeleton(nets[1])
-    assert values(nets[1]) == (0.1, 0.2, 0.2)
+    # Rate and number of each dropout; the blocks are counted where they begin.
+    assert fit(nets[1], nets[1], (8, 8, 1)).values.tolist() == [0.1, 0, 2, 0.2, 1, 0.2, 2]
+
+
+def test_dense_layers_are_blocks():
+    """So that programs may hold several depths; none at all is another architecture."""
+    block = (Dense(6), Activation("relu"), Dropout(0))
+    assert zoo.mlp(3, units=6, dense_layers=2) == (Flatten(), Blocks((block, block)), Dense(3))
+    assert zoo.stack(3, units=6)[-2:] == (Blocks((block,)), Dense(3))
+
+
+@pytest.mark.parametrize("name", zoo.MODELS)
+def test_what_shares_a_program(name):
+    """Widths, activations, rates and the number of dense layers do; all else is structure."""
+    plain, own = skeleton(zoo.build(name, {"dense_layers": 2}, 3)), zoo.hyperparameters(name)
+    shared = {"units": 5, "dense_layers": 4, "taper": 0.5, "activation": "tanh", "dropout": 0.3,
+              "features": 3, "filter_dropout": 0.2}  # fmt: skip
+    apart = {"batch_norm": True, "filter_repeats": 1, "kernel": 5, "padding": "VALID", "pool": 3,
+             "pool_kind": "average"}  # fmt: skip
+    assert set(own) <= {*shared, *apart}
+    for hyperparameter in own:
+        both = {"dense_layers": 2, hyperparameter: (shared | apart)[hyperparameter]}
+        assert (skeleton(zoo.build(name, both, 3)) == plain) == (hyperparameter in shared)
+    assert skeleton(zoo.build(name, {"dense_layers": 0}, 3)) != plain
 
 
 def test_hyperparameters():

@@ -12,6 +12,7 @@ import numpy as np
 from bench.data import pixels
 from bench.errors import ConfigError, DataError
 
+TRAIN_SUBSET = 512  # training examples in the dropout-free pass of an evaluation
 COLORS = ("keep", "gray", "rgb")
 SPLITS = ("auto", "random", "group")
 
@@ -108,6 +109,11 @@ class Dataset:
     licence: str
     preprocessing: Preprocessing
     fingerprint: str
+
+    @property
+    def evaluated(self) -> int:
+        """How many examples an evaluation sees: of training a part, of the others all."""
+        return min(TRAIN_SUBSET, len(self.train)) + len(self.valid) + len(self.test)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

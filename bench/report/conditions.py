@@ -11,8 +11,8 @@ _HOW_TIMED = (
     "warm-up: no rate is taken from it. Compiling, training and evaluating are timed apart."
 )
 _HOW_COUNTED = (
-    "Examples per second and FLOP/s count real examples, not padding. FLOPs are those of conv and "
-    "dense layers; a training step takes three times its forward pass."
+    "Examples per second and FLOP/s count real examples in layers as wide as their trial's own, not "
+    "padding. FLOPs are those of conv and dense layers; training takes three times the forward pass."
 )
 
 

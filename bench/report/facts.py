@@ -1,8 +1,12 @@
 """What a person wants to know of a sweep that runs, taken from its results at little cost."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from bench.record import Results
-from bench.report import stats, units
+from bench.report import units
 from bench.report.leaderboard import ranking_accuracy, varying
+from bench.report.speed import iterations_of_step
 
 
 class Facts:
@@ -13,7 +17,7 @@ class Facts:
         busy: lanes that train.
         share: of the work, from 0 to 1.
         best: the trial that ranks first and what makes it differ; empty until one is measured.
-        ms: of the newest measured step; None until one is.
+        speed: milliseconds of the newest measured step.
         elapsed: seconds since the start.
         left: seconds until the end, at the pace so far; None until an epoch ended.
     """
@@ -23,28 +27,27 @@ class Facts:
         self.done = self.busy = 0
         self.share = self.elapsed = 0.0
         self.best = ""
-        self.ms: float | None = None
+        self.speed = f"{units.UNKNOWN} ms/step"
         self.left: float | None = None
         self._start = start
         self._first: tuple[float, float] | None = None
-        self._ranked = (0, 0)
+        self._seen = (0, 0)
         self._dispatches: dict[str, int] = {}
 
     def update(
         self, results: Results, busy: int, done_epochs: float, planned_epochs: float, now: float
     ) -> None:
-        """Takes in what `Progress.refresh` was told, at `now` seconds; ranks only when it must."""
+        """Takes in what `Progress.refresh` was told, at `now` seconds; never ranks all trials."""
         self.busy, self.elapsed = busy, now - self._start
-        self.done = sum(r.status not in ("running", "paused") for r in results.trials.values())
+        self.done = results.done
         self.planned = max(self.planned, len(results.trials))
         work, whole = (done_epochs, planned_epochs) if planned_epochs else (self.done, self.planned)
         self.share = min(work / whole, 1.0) if whole else 0.0
         self._pace(work, whole, now)
         self._speed(results)
-        # Ranking costs: once per new epoch or ended trial is enough.
         seen = (len(results.curves), self.done)
-        if seen != self._ranked:
-            self._ranked, self.best = seen, _best(results)
+        if seen != self._seen:  # else nothing can have changed
+            self._seen, self.best = seen, _best(results)
 
     def _pace(self, work: float, whole: float, now: float) -> None:
         """The time left, from the work since the first look: compiling came before that."""
@@ -56,11 +59,11 @@ class Facts:
 
     def _speed(self, results: Results) -> None:
         for name, program in results.programs.items():
-            if len(program.train) != self._dispatches.get(name):
+            if len(program.train) != self._dispatches.get(name, 0):
                 self._dispatches[name] = len(program.train)
-                latest = program.train[-1:]
-                if latest and latest[0]["steps"] and not latest[0]["warmup"]:
-                    self.ms = 1000 * latest[0]["seconds"] / latest[0]["steps"]
+                latest = program.train[-1]
+                if latest["iterations"] and not latest["warmup"]:
+                    self.speed = _speed(program.plan, latest)
 
     def work(self) -> str:
         """`12 of 48 trials done, 36 lanes busy`."""
@@ -72,12 +75,20 @@ class Facts:
         if self.left is not None:
             left = f"about {units.whole_seconds(self.left)} left"
         elapsed = units.whole_seconds(self.elapsed)
-        return f"{elapsed} elapsed, {left}, {units.number(self.ms)} ms/step"
+        return f"{elapsed} elapsed, {left}, {self.speed}"
+
+
+def _speed(plan: Mapping[str, Any], dispatch: Mapping[str, Any]) -> str:
+    """`24.1 ms/step`; of the smallest batch where a program has several."""
+    smallest, *more = plan["batch_sizes"]
+    iterations = iterations_of_step(smallest, plan["microbatch"])
+    ms = units.number(1000 * iterations * dispatch["seconds"] / dispatch["iterations"])
+    return f"{ms} ms/step{f' at batch size {smallest}' if more else ''}"
 
 
 def _best(results: Results) -> str:
     """`validation accuracy 98.6 % with features=16 optimizer=adam`."""
-    record = stats.best(results)
+    record = results.best
     if record is None:
         return ""
     settings = record.trial.describe(varying(results))

@@ -8,6 +8,7 @@ from bench.report import stats, units
 from bench.report.table import Column, Table
 
 _SOON = 1000  # columns that a narrow terminal leaves out before any axis
+_MOST_FAILED = 20  # often of one cause
 _WHY = {
     "diverged": "its loss was no longer finite",
     "pruned": "the pruner stopped it",
@@ -19,8 +20,14 @@ _WHY = {
 def varying(results: Results) -> tuple[str, ...]:
     """The axes whose values differ between the trials so far."""
     axes = stats.newest_run(results).get("axes", ())
-    values = {axis: {r.trial.settings.get(axis) for r in results.trials.values()} for axis in axes}
-    return tuple(axis for axis in axes if len(values[axis]) > 1)
+    first = next(iter(results.trials.values()), None)
+
+    def varies(axis: str) -> bool:
+        # Soon found: only an axis that does not vary is looked for in every trial.
+        value = first and first.trial.settings.get(axis)
+        return any(r.trial.settings.get(axis) != value for r in results.trials.values())
+
+    return tuple(filter(varies, axes))
 
 
 def leaderboard(results: Results, top: int = 10) -> Table:
@@ -117,7 +124,7 @@ def _remarks(record: TrialRecord) -> str:
 
 def best_sentence(results: Results) -> str:
     """The trial that ranks first, in one sentence; says so where nothing is measured yet."""
-    record = stats.best(results)
+    record = results.best
     if record is None:
         return "No trial has been measured yet."
     examples = stats.newest_run(results).get("data", {}).get("test")
@@ -130,8 +137,22 @@ def best_sentence(results: Results) -> str:
     )
 
 
+def failed(results: Results) -> Table:
+    """Trials that could not be trained, and why, in the order they were tried."""
+    columns = (Column("trial"), Column("settings", wrap=True), Column("error", wrap=True))
+    names = varying(results)
+    records = [r for r in results.trials.values() if r.status == "failed"]
+    rows = tuple(
+        (r.trial.id, r.trial.describe(names), r.error or units.UNKNOWN)
+        for r in records[:_MOST_FAILED]
+    )
+    more = len(records) - len(rows)
+    note = f"… and {units.count(more)} more in trials.csv." if more else ""
+    return Table("Failed trials", columns, rows, note)
+
+
 def incomplete(results: Results) -> Table:
-    """Trials that did not complete, and why, in the order they began."""
+    """Other trials that did not complete, and why, in the order they began."""
     columns = (
         Column("trial"),
         Column("settings", wrap=True),
@@ -149,6 +170,6 @@ def incomplete(results: Results) -> Table:
             r.error or _WHY.get(r.status, ""),
         )
         for r in results.trials.values()
-        if r.status != "completed"
+        if r.status not in ("completed", "failed")
     )
     return Table("Trials that did not complete", columns, rows)

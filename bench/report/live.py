@@ -14,7 +14,7 @@ from rich.text import Text
 from bench.record import Results
 from bench.report.conditions import conditions
 from bench.report.facts import Facts
-from bench.report.leaderboard import leaderboard
+from bench.report.leaderboard import failed, leaderboard
 from bench.report.table import to_rich
 from bench.report.tables import programs, timing, totals
 
@@ -110,13 +110,14 @@ def _lines(facts: Facts) -> Group:
 
 
 def final(console: Console, results: Results, top: int = 10) -> None:
-    """Prints the best trials, speed, totals and conditions."""
+    """Prints the best trials, speed, totals, what failed, and conditions; leaves empty tables out."""
     tables = (
         leaderboard(results, top),
         timing(results).head(_MOST_PROGRAMS),
         programs(results).head(_MOST_PROGRAMS),
         totals(results),
+        failed(results),
         conditions(results),
     )
-    for table in tables:
+    for table in filter(lambda table: table.rows, tables):
         console.print(to_rich(table, console.width))

@@ -4,14 +4,13 @@ The first dispatch of a program in each process is its warm-up: no rate and no m
 taken from it. Its padding counts.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import median
 
 import numpy as np
 
-from bench.plan import training_flops
-from bench.record import ProgramRecord, Results
+from bench.record import Dispatches, ProgramRecord, Results
 
 
 @dataclass(frozen=True)
@@ -24,8 +23,8 @@ class Spread:
     n: int
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> "Spread":
-        if not values:
+    def of(cls, values: np.ndarray) -> "Spread":
+        if not len(values):
             return cls(None, None, None, 0)
         p5, p50, p95 = (float(p) for p in np.percentile(values, (5, 50, 95)))
         return cls(p50, p5, p95, len(values))
@@ -37,11 +36,20 @@ class Timing:
 
     Attributes:
         trials: how many share the program: those planned, and those that came later.
-        ms_per_step: milliseconds in which every active lane makes one update, over dispatches.
-        ms_per_step_per_trial: the median of that over the active lanes of its dispatch.
+        batch_sizes: of its trials.
+        microbatch: examples an iteration; a step of a trial takes its batch size of them.
+        padded: narrower or shallower trials run in the layers of the widest and deepest.
+        parameters: of those layers.
+        compile_s: measured, over all processes, like `train_s` and `eval_s`, all dispatches included.
+        expected_s: what the planner expected: `compile`, and `train`, which evaluating is part of.
+        ms_per_step: batch size → milliseconds in which every active lane makes one update, over dispatches.
+        ms_per_step_per_trial: batch size → the median of that over the active lanes of its dispatch.
         examples_per_s: real training examples, over all lanes.
-        gflops_per_s: of their forward and backward passes; augmentation and optimizer not counted.
-        padding_waste: the fraction of computed example slots that held no real example.
+        gflops_per_s: of their forward and backward passes at their trials' own widths; augmentation and
+            optimizer not counted.
+        padding_waste: the share of the training FLOPs computed that no trial needed: those of padded
+            widths, short last batches and idle lanes.
+        expected_waste: the same as the planner expected it, its known trials alone.
         peak_bytes: the most memory in use on a device.
         peak_fraction: of the FLOP/s that the machine can reach; unknown until that is measured.
     """
@@ -49,15 +57,21 @@ class Timing:
     program: str
     trials: int
     lanes: int
-    batch_size: int
+    batch_sizes: tuple[int, ...]
+    microbatch: int
+    padded: bool
     strategy: str
     parameters: int
     compile_s: float
-    ms_per_step: Spread
-    ms_per_step_per_trial: float | None
+    train_s: float
+    eval_s: float
+    expected_s: Mapping[str, float | None]
+    ms_per_step: Mapping[int, Spread]
+    ms_per_step_per_trial: Mapping[int, float | None]
     examples_per_s: float | None
     gflops_per_s: float | None
     padding_waste: float | None
+    expected_waste: float | None
     peak_bytes: int | None
     peak_fraction: float | None = None
 
@@ -71,28 +85,48 @@ def timings(results: Results) -> tuple[Timing, ...]:
 
 
 def _timing(record: ProgramRecord, trials: int) -> Timing:
-    measured = [d for d in record.train if not d["warmup"] and d["steps"] and d["lanes"]]
-    slots = sum(d["slots"] for d in record.train)
-    rate = _ratio(sum(d["examples"] for d in measured), sum(d["seconds"] for d in measured))
-    # Convention: a backward pass takes twice the FLOPs of the forward pass.
-    flops = training_flops(record.plan["flops_per_example"])
-    per_trial = [1000 * d["seconds"] / d["steps"] / d["lanes"] for d in measured]
+    plan, train = record.plan, record.train
+    seconds, iterations, lanes = (train.column(n) for n in ("seconds", "iterations", "lanes"))
+    measured = (train.column("warmup") == 0) & (iterations > 0) & (lanes > 0)
+    ms = 1000 * seconds[measured] / iterations[measured]
+    per_trial = Spread.of(ms / lanes[measured]).median
+    of_step = {b: iterations_of_step(b, plan["microbatch"]) for b in plan["batch_sizes"]}
+    gflops = _rate(train, "flops", measured)
     return Timing(
-        program=record.plan["id"],
+        program=plan["id"],
         trials=trials,
-        lanes=record.plan["lanes"],
-        batch_size=record.plan["batch_size"],
-        strategy=record.plan["strategy"],
-        parameters=record.plan["parameters"],
+        lanes=plan["lanes"],
+        batch_sizes=tuple(plan["batch_sizes"]),
+        microbatch=plan["microbatch"],
+        padded=plan["padded"],
+        strategy=plan["strategy"],
+        parameters=plan["parameters"],
         compile_s=record.compile_s,
-        ms_per_step=Spread.of([1000 * d["seconds"] / d["steps"] for d in measured]),
-        ms_per_step_per_trial=median(per_trial) if per_trial else None,
-        examples_per_s=rate,
-        gflops_per_s=None if rate is None else rate * flops / 1e9,
-        padding_waste=1 - sum(d["examples"] for d in record.train) / slots if slots else None,
+        train_s=float(seconds.sum()),
+        eval_s=record.eval_s,
+        expected_s={"compile": plan.get("compile_s"), "train": plan.get("train_s")},
+        ms_per_step={b: Spread.of(n * ms) for b, n in of_step.items()},
+        ms_per_step_per_trial={
+            b: None if per_trial is None else n * per_trial for b, n in of_step.items()
+        },
+        examples_per_s=_rate(train, "examples", measured),
+        gflops_per_s=None if gflops is None else gflops / 1e9,
+        padding_waste=_waste(train),
+        expected_waste=plan.get("waste"),
         peak_bytes=record.peak_bytes,
     )
 
 
-def _ratio(amount: float, seconds: float) -> float | None:
-    return amount / seconds if seconds else None
+def iterations_of_step(batch_size: int, microbatch: int) -> int:
+    """How many iterations an update takes: the last of them may be shorter."""
+    return math.ceil(batch_size / microbatch)
+
+
+def _rate(train: Dispatches, name: str, measured: np.ndarray) -> float | None:
+    seconds = train.column("seconds")[measured].sum()
+    return float(train.column(name)[measured].sum() / seconds) if seconds else None
+
+
+def _waste(train: Dispatches) -> float | None:
+    computed = train.column("slot_flops").sum()
+    return 1 - float(train.column("flops").sum() / computed) if computed else None

@@ -1,12 +1,11 @@
 """The figures of a whole sweep, from the journal's records. Unknown is None throughout."""
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bench.record import Results, TrialRecord
+from bench.record import Results
 
 _Z95 = 1.959964  # of the normal distribution: 95 % lie within ± this
 
@@ -41,17 +40,19 @@ def totals(results: Results) -> Totals:
     """The sums of a whole run, in seconds; None where the journal does not tell."""
     finish = results.finished or {}
     programs = results.programs.values()
-    statuses = Counter(record.status for record in results.trials.values())
+    statuses = {status: n for status, n in sorted(results.statuses.items()) if n}
     wall = finish.get("wall_s")
     return Totals(
         wall_s=wall,
         compile_s=results.compile_s,
-        train_s=sum(d["seconds"] for p in programs for d in p.train),
+        train_s=sum(float(p.train.column("seconds").sum()) for p in programs),
         eval_s=sum(p.eval_s for p in programs),
         data_s=finish.get("data_s"),
-        statuses=dict(sorted(statuses.items())),
+        statuses=statuses,
         trials_per_hour=(
-            statuses["completed"] / (wall / 3600) if wall and len(results.runs) == 1 else None
+            results.statuses["completed"] / (wall / 3600)
+            if wall and len(results.runs) == 1
+            else None
         ),
         processes=len(results.runs),
         reason=finish.get("reason"),
@@ -61,14 +62,6 @@ def totals(results: Results) -> Totals:
 def newest_run(results: Results) -> dict[str, Any]:
     """The event of the newest start; empty where the journal holds none."""
     return results.runs[-1] if results.runs else {}
-
-
-def best(results: Results) -> TrialRecord | None:
-    """The trial that ranks first, once one is measured."""
-    first = next(iter(results.ranked()), None)
-    if first is None or first.status in ("diverged", "failed"):
-        return None
-    return None if first.metrics.get(f"{results.rank_by}_accuracy") is None else first
 
 
 def wilson(accuracy: float, n: int) -> tuple[float, float]:

@@ -1,44 +1,87 @@
 """What was compiled, how fast it ran, and what the sweep took in all."""
 
+from collections.abc import Iterator
+
 from bench.record import Results
 from bench.report import stats, units
-from bench.report.speed import timings
+from bench.report.speed import Timing, timings
 from bench.report.table import FACTS, Column, Table
+
+_WIDTHS = {True: "padded", False: "own"}
+_ACCUMULATED = "32, 64 in 16s: an update adds up the gradients of batches of 16."
+_PADDED = (
+    "Widths: in a padded program narrower and shallower trials run in the layers of the largest, whose "
+    "params are shown."
+)
+_WASTE = (
+    "Padding waste: the share of the training FLOPs computed that no trial needed, of padded widths, "
+    "short last batches and idle lanes."
+)
 
 
 def programs(results: Results) -> Table:
     """What was compiled, and what it cost."""
     columns = (
         Column("program"),
-        *(Column(name, right=True) for name in ("trials", "lanes", "batch size", "params")),
+        *(Column(name, right=True) for name in ("trials", "lanes")),
+        Column("batch sizes"),
+        Column("params", right=True),
+        Column("widths", drop=3),
         Column("strategy"),
         Column("compile", right=True),
         Column("padding waste", right=True, drop=1),
         Column("peak memory", right=True, drop=2),
     )
+    speeds = timings(results)
     rows = tuple(
-        (t.program, units.count(t.trials), units.count(t.lanes), units.count(t.batch_size),
-         units.count(t.parameters), t.strategy, units.seconds(t.compile_s),
+        (t.program, units.count(t.trials), units.count(t.lanes), _batch_sizes(t),
+         units.count(t.parameters), _WIDTHS[t.padded], t.strategy, units.seconds(t.compile_s),
          units.percent(t.padding_waste), units.size(t.peak_bytes))
-        for t in timings(results)
+        for t in speeds
     )  # fmt: skip
-    return Table("Programs", columns, rows)
+    notes = (
+        _ACCUMULATED if any(map(_accumulates, speeds)) else "",
+        _PADDED if any(t.padded for t in speeds) else "",
+        _WASTE,
+    )
+    return Table("Programs", columns, rows, " ".join(filter(None, notes)))
+
+
+def _accumulates(timing: Timing) -> bool:
+    return timing.batch_sizes != (timing.microbatch,)
+
+
+def _batch_sizes(timing: Timing) -> str:
+    """`16, 32, 64 in 16s` where batches are accumulated from smaller ones; else `32`."""
+    sizes = ", ".join(map(str, timing.batch_sizes))
+    return f"{sizes} in {timing.microbatch}s" if _accumulates(timing) else sizes
 
 
 def timing(results: Results) -> Table:
     """How fast each program trained."""
     names = ("ms/step", "p5", "p95", "n", "ms/step/trial", "examples/s", "GFLOP/s", "of peak")
     measures = (Column(name, right=True, drop=order) for order, name in enumerate(names))
-    columns = (Column("program"), *measures)
-    rows = tuple(
-        (t.program, units.number(t.ms_per_step.median), units.number(t.ms_per_step.p5),
-         units.number(t.ms_per_step.p95), units.count(t.ms_per_step.n),
-         units.number(t.ms_per_step_per_trial), units.number(t.examples_per_s),
-         units.number(t.gflops_per_s), units.percent(t.peak_fraction))
-        for t in timings(results)
-    )  # fmt: skip
-    note = "A step updates every busy lane once. Median, 5th and 95th percentile over n dispatches."
+    columns = (Column("program"), Column("batch size", right=True), *measures)
+    rows = tuple(row for t in timings(results) for row in _timing_rows(t))
+    note = (
+        "A step updates every busy lane once. Median, 5th and 95th percentile over n dispatches. "
+        "A program's rates are over all its batch sizes, and stand in its first row."
+    )
     return Table("Timing", columns, rows, note)
+
+
+def _timing_rows(timing: Timing) -> Iterator[tuple[str, ...]]:
+    rates = (
+        units.number(timing.examples_per_s),
+        units.number(timing.gflops_per_s),
+        units.percent(timing.peak_fraction),
+    )
+    for batch_size, ms in timing.ms_per_step.items():
+        numbers = (ms.median, ms.p5, ms.p95)
+        per_trial = units.number(timing.ms_per_step_per_trial[batch_size])
+        measured = (*map(units.number, numbers), units.count(ms.n), per_trial)
+        yield (timing.program, units.count(batch_size), *measured, *rates)
+        rates = ("", "", "")
 
 
 def totals(results: Results) -> Table:

@@ -16,7 +16,9 @@ from bench.report import stats
 from bench.report.markdown import report
 from bench.report.speed import Timing, timings
 
-_AFTER = ("params", "epochs_done", *METRICS, "test_examples", "collapsed", "program", "seconds")
+_AFTER = (
+    "params", "epochs_done", *METRICS, "test_examples", "collapsed", "program", "seconds", "error",
+)  # fmt: skip
 _CURVES = pa.schema(
     [("trial", pa.string()), ("epoch", pa.int64()), ("step", pa.int64())]
     + [(name, pa.float64()) for name in METRICS]
@@ -56,7 +58,7 @@ def trials_csv(results: Results) -> bytes:
 def _after(record: TrialRecord, examples: int | None) -> tuple[Any, ...]:
     metrics = [_cell(record.metrics.get(name)) for name in METRICS]
     tested = examples if record.metrics.get("test_accuracy") is not None else None
-    rest = (tested, record.collapsed, record.program, record.seconds)
+    rest = (tested, record.collapsed, record.program, record.seconds, record.error)
     return (record.parameters, record.epochs, *metrics, *map(_cell, rest))
 
 
@@ -69,20 +71,19 @@ def _cell(value: Any) -> Any:
 
 def curves_parquet(results: Results) -> bytes:
     """A row per trial and epoch, in the order they were recorded; nulls are unknown."""
-    columns = {name: [_finite(row[name]) for row in results.curves] for name in _CURVES.names}
+    columns = [
+        pa.array(results.curves.column(column.name), column.type, from_pandas=True)
+        for column in _CURVES
+    ]
     buffer = io.BytesIO()
     pq.write_table(pa.table(columns, schema=_CURVES), buffer)
     return buffer.getvalue()
 
 
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def run_json(results: Results) -> bytes:
     """What the sweep ran on, with, and how fast; null is unknown."""
     run = stats.newest_run(results)
-    best = stats.best(results)
+    best = results.best
     content = {
         "schema": SCHEMA,
         **{name: run.get(name) for name in ("time", "hardware", "software", "data")},

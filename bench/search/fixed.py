@@ -11,6 +11,8 @@ from bench.trial import Trial
 class Fixed:
     """Hands out a list of trials in order, each content once; results do not change its mind."""
 
+    bounds: tuple[Trial, ...] = ()  # `known` is all
+
     def __init__(self, trials: Iterable[Trial]):
         self.known = tuple({trial.id: trial for trial in trials}.values())
         self._next = 0

@@ -14,11 +14,15 @@ class Sampler(Protocol):
 
     Attributes:
         known: the trials that it can name now, for the planner.
+        bounds: trials that span what it may still ask for beyond `known`; () when `known` is all.
         exhausted: True once `ask` will never hand out another.
     """
 
     @property
     def known(self) -> tuple[Trial, ...]: ...
+
+    @property
+    def bounds(self) -> tuple[Trial, ...]: ...
 
     @property
     def exhausted(self) -> bool: ...

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from jax import lax
 from sklearn.datasets import load_digits
 
-from bench.lanes import compiler_options
+from bench.mesh import compiler_options
 from bench.ops import average_pool, convolve, max_pool
 from bench.ops.conv import MOST_TAPS
 

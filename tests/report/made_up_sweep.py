@@ -60,7 +60,9 @@ FINISH: Event = {
 def program(id: str, trials: Iterable[str] = (), **changes: Any) -> Event:  # noqa: A002
     plan = {
         "id": id,
-        "batch_size": 64,
+        "padded": False,
+        "microbatch": 64,
+        "batch_sizes": [64],
         "augment": False,
         "optimizers": ["adam", "sgd"],
         "trials": list(trials),
@@ -69,17 +71,23 @@ def program(id: str, trials: Iterable[str] = (), **changes: Any) -> Event:  # no
         "strategy": "map",
         "parameters": 12_345,
         "flops_per_example": 1_000_000,
+        "compile_s": 2.0,
+        "train_s": 12.0,
+        "waste": 0.05,
     }
     return {"event": "program", "plan": {**plan, **changes}, "compile_s": 1.5, "peak_bytes": None}
 
 
 def train(id: str, seconds: float, warmup: bool = False, **changes: Any) -> Event:  # noqa: A002
-    counts = {"steps": 10, "lanes": 16, "examples": 9_000, "slots": 10_000}
+    flops = 9_000 * 3 * 1_000_000
+    counts = {"iterations": 10, "lanes": 16, "examples": 9_000}
     return {
         "event": "train",
         "program": id,
         "seconds": seconds,
         "warmup": warmup,
+        "flops": flops,
+        "slot_flops": flops * 10 // 9,
         **counts,
         **changes,
     }
@@ -94,6 +102,11 @@ def epoch(trial: Trial, number: int, accuracy: float, **changes: Any) -> Event:
     metrics = {name: losses.get(name, accuracy) for name in METRICS}
     position = {"trial": trial.id, "epoch": number, "step": 18 * number}
     return {"event": "epoch", **position, **metrics, "collapsed": False, **changes}
+
+
+def failed(trial: Trial, error: str) -> list[Event]:
+    """A trial that no device has room for, as it is told."""
+    return [begin(trial, "p"), {**end(trial, "failed", error=error), "seconds": 0.0}]
 
 
 def end(trial: Trial, status: str = "completed", **more: Any) -> Event:

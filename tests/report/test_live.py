@@ -2,7 +2,7 @@ from collections.abc import Callable
 from io import StringIO
 
 import pytest
-from made_up_sweep import FINISH, RUN, Event, begin, end, epoch, program, train
+from made_up_sweep import FINISH, RUN, Event, begin, end, epoch, failed, program, train
 from rich.console import Console
 
 from bench.record import Results
@@ -104,6 +104,15 @@ def test_a_warmup_is_no_speed(log: Console, clock: Clock) -> None:
     assert "unknown ms/step; best: unknown" in lines(log)[0]
 
 
+def test_a_step_of_accumulated_batches_names_the_smallest(log: Console, clock: Clock) -> None:
+    results = Results()
+    for event in (RUN, program("p", batch_sizes=[32, 64], microbatch=16), train("p", 0.25)):
+        results.add(event)
+    with Progress(log, planned=1, clock=clock) as progress:
+        progress.refresh(results, 1, 0, 4)
+    assert "50.0 ms/step at batch size 32; best" in lines(log)[0]
+
+
 def test_messages_are_not_wrapped_nor_read_as_markup(log: Console, clock: Clock) -> None:
     text = "[red]" + 40 * "long " + "[/nothing]"
     with Progress(log, planned=1, clock=clock) as progress:
@@ -132,20 +141,23 @@ def test_a_terminal_is_redrawn_at_most_four_times_a_second(terminal: Console, cl
     assert terminal.file.getvalue().count("lanes busy") <= 6
 
 
-def test_ranking_is_left_alone_between_epochs(
+def test_drawing_scores_no_trial_again(
     log: Console, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delattr(Results, "ranked")
     calls = []
-    ranked = Results.ranked
-    monkeypatch.setattr(Results, "ranked", lambda self: calls.append(1) or ranked(self))
+    score = Results.score
     results = small()
+    first = next(iter(results.trials.values())).trial
     with Progress(log, planned=2, clock=clock, every_s=0) as progress:
+        progress.refresh(results, 2, 1, 4)
+        monkeypatch.setattr(Results, "score", lambda *a: calls.append(1) or score(*a))
         for _ in range(20):
             progress.refresh(results, 2, 1, 4)
-        results.add(epoch(next(iter(results.trials.values())).trial, 2, 0.5))
+        results.add(epoch(first, 2, 0.875))
         progress.refresh(results, 2, 2, 4)
-    assert len(calls) == 2
-    assert "50.0 %" in lines(log)[-1]
+    assert len(calls) == 1, "the new epoch's own"
+    assert "87.5 %" in lines(log)[-1]
 
 
 def test_an_error_in_the_loop_gives_the_terminal_back(terminal: Console, clock: Clock) -> None:
@@ -171,3 +183,15 @@ def test_final_prints_every_table(read: Read, events: list[Event], log: Console)
     final(log, read([*events, FINISH]))
     titles = {"Best 10 of 48 trials", "Timing", "Programs", "Totals", "Conditions"}
     assert titles <= set(lines(log))
+    assert "Failed trials" not in lines(log)
+
+
+def test_final_says_why_trials_failed(log: Console) -> None:
+    results = small()
+    for event in failed(Trial.create({"features": 999}, {}), "needs 41.2 GB; narrow it"):
+        results.add(event)
+    final(log, results)
+    text = log.file.getvalue()
+    assert "Failed trials" in text
+    assert "features=999" in text
+    assert "needs 41.2 GB; narrow it" in text

@@ -1,7 +1,7 @@
 from collections.abc import Callable
 
 import pytest
-from made_up_sweep import FINISH, RUN, Event, begin, end, program, train
+from made_up_sweep import FINISH, RUN, Event, begin, program, train
 
 from bench.record import Results
 from bench.report import stats
@@ -15,26 +15,56 @@ def test_a_program_by_hand_without_its_warmup(read: Read) -> None:
     # 10 steps of 16 lanes in 0.2, 0.3, 0.4 s: 20, 30, 40 ms a step.
     dispatches = [train("p", 99.0, warmup=True)] + [train("p", s) for s in (0.4, 0.2, 0.3)]
     [timing] = timings(read([RUN, program("p", "ab"), *dispatches]))
-    assert timing.ms_per_step.median == pytest.approx(30)
-    assert timing.ms_per_step.p5 == pytest.approx(21)
-    assert timing.ms_per_step.p95 == pytest.approx(39)
-    assert timing.ms_per_step.n == 3
-    assert timing.ms_per_step_per_trial == pytest.approx(30 / 16)
+    [(batch_size, ms)] = timing.ms_per_step.items()
+    assert (batch_size, ms.n) == (64, 3)
+    assert (ms.median, ms.p5, ms.p95) == pytest.approx((30, 21, 39))
+    assert timing.ms_per_step_per_trial == {64: pytest.approx(30 / 16)}
     assert timing.examples_per_s == pytest.approx(3 * 9000 / 0.9)
     assert timing.gflops_per_s == pytest.approx(30_000 * 3 * 1e6 / 1e9)
     assert timing.padding_waste == pytest.approx(0.1)
     assert (timing.trials, timing.lanes, timing.compile_s) == (2, 16, 1.5)
+    assert timing.train_s == pytest.approx(99.9)
+    assert timing.expected_s == {"compile": 2.0, "train": 12.0}
+    assert timing.expected_waste == 0.05
+
+
+def test_an_iteration_is_part_of_a_step_where_batches_are_accumulated(read: Read) -> None:
+    sizes = {"batch_sizes": [16, 40, 64], "microbatch": 16}
+    [timing] = timings(read([program("p", **sizes), train("p", 0.2), train("p", 0.4)]))
+    assert {b: ms.median for b, ms in timing.ms_per_step.items()} == pytest.approx(
+        {16: 30, 40: 3 * 30, 64: 4 * 30}
+    )
+    assert timing.ms_per_step[64].p95 == pytest.approx(4 * timing.ms_per_step[16].p95)
+    assert timing.ms_per_step_per_trial[64] == pytest.approx(4 * 30 / 16)
+
+
+def test_flops_are_those_told_not_those_of_the_padded_architecture(read: Read) -> None:
+    dispatches = [
+        train("p", 9.0, warmup=True, flops=1e9, slot_flops=8e9),
+        train("p", 0.5, flops=2e9, slot_flops=4e9),
+        train("p", 1.0, flops=1e9, slot_flops=4e9),
+    ]
+    [timing] = timings(read([program("p", padded=True), *dispatches]))
+    assert timing.gflops_per_s == pytest.approx(3 / 1.5)
+    assert timing.padding_waste == pytest.approx(1 - 4 / 16)
+
+
+def test_a_program_told_twice_adds_up_and_the_newest_plan_counts(read: Read) -> None:
+    told = [program("p", lanes=16), train("p", 0.2), program("p", lanes=8, train_s=20.0)]
+    [timing] = timings(read(told))
+    assert (timing.lanes, timing.compile_s, timing.expected_s["train"]) == (8, 3.0, 20.0)
+    assert timing.ms_per_step[64].n == 1
 
 
 def test_idle_lanes_share_no_step(read: Read) -> None:
     [timing] = timings(read([program("p"), train("p", 0.2, lanes=4)]))
-    assert timing.ms_per_step_per_trial == pytest.approx(20 / 4)
+    assert timing.ms_per_step_per_trial == {64: pytest.approx(20 / 4)}
 
 
 def test_what_only_a_warmup_has_run_of_has_no_speed(read: Read) -> None:
     [timing] = timings(read([RUN, program("p"), train("p", 99.0, warmup=True)]))
-    assert timing.ms_per_step == Spread(None, None, None, 0)
-    assert timing.ms_per_step_per_trial is None
+    assert timing.ms_per_step == {64: Spread(None, None, None, 0)}
+    assert timing.ms_per_step_per_trial == {64: None}
     assert timing.examples_per_s is None
     assert timing.gflops_per_s is None
     assert timing.padding_waste == pytest.approx(0.1)
@@ -90,10 +120,3 @@ def test_wilson_stays_inside_at_the_ends() -> None:
     for n in range(1, 300):
         assert 1 - 1e-12 < stats.wilson(1.0, n)[1] <= 1
         assert 0 <= stats.wilson(0.0, n)[0] < 1e-12
-
-
-def test_a_diverged_trial_is_never_best(read: Read) -> None:
-    trial = Trial.create({}, {})
-    results = read([RUN, program("p"), begin(trial, "p"), end(trial, "diverged")])
-    assert stats.best(results) is None
-    assert stats.best(Results()) is None

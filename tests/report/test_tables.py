@@ -3,12 +3,13 @@ from io import StringIO
 
 import pytest
 from made_up_sweep import FINISH, RUN, Event, begin, end, epoch, program, train
+from made_up_sweep import failed as sweep_of_failed
 from rich.console import Console
 
 from bench.record import Results
 from bench.report import final
 from bench.report.conditions import conditions
-from bench.report.leaderboard import best_sentence, incomplete, leaderboard, varying
+from bench.report.leaderboard import best_sentence, failed, incomplete, leaderboard, varying
 from bench.report.markdown import report
 from bench.report.table import Column, Table, to_markdown, to_rich
 from bench.report.tables import programs, timing, totals
@@ -106,6 +107,51 @@ def test_incomplete_trials_have_a_reason(read: Read, events: list[Event]) -> Non
     reasons = column(incomplete(read(events)), "reason")
     assert reasons[:2] == ["the loss of step 30 is not a number", "the pruner stopped it"]
     assert len(reasons) == 3
+
+
+def test_failed_trials_say_why_and_are_not_listed_twice(read: Read) -> None:
+    trials = [Trial.create({"features": n}, {}) for n in range(1, 24)]
+    told = [RUN, program("p"), begin(trials[0], "p"), epoch(trials[0], 1, 0.5)]
+    for trial in trials[1:]:
+        told += sweep_of_failed(trial, "needs 41.2 GB")
+    results = read(told)
+    table = failed(results)
+    assert column(table, "trial") == [t.id for t in trials[1:21]]
+    assert column(table, "settings")[0] == "features=2"
+    assert set(column(table, "error")) == {"needs 41.2 GB"}
+    assert table.note == "… and 2 more in trials.csv."
+    assert column(incomplete(results), "trial") == [trials[0].id]
+    text = report(results)
+    assert "## Failed trials\n" in text
+    assert "… and 2 more in trials.csv." in text
+    assert results.best.trial == trials[0]
+
+
+def test_batch_sizes_and_widths_in_words(read: Read) -> None:
+    told = [
+        program("a", batch_sizes=[16, 32, 64], microbatch=16, padded=True),
+        program("b", batch_sizes=[32], microbatch=32),
+        program("c", batch_sizes=[64], microbatch=32),
+    ]
+    table = programs(read(told))
+    assert column(table, "batch sizes") == ["16, 32, 64 in 16s", "32", "64 in 32s"]
+    assert column(table, "widths") == ["padded", "own", "own"]
+    assert "in 16s" in table.note
+    assert "Widths: " in table.note
+    plain = programs(read(told[1:2])).note
+    assert "in 16s" not in plain
+    assert "Widths: " not in plain
+
+
+def test_timing_has_a_row_per_program_and_batch_size(read: Read) -> None:
+    first = program("a", batch_sizes=[16, 32], microbatch=16)
+    told = [first, program("b"), train("a", 0.25), train("b", 0.5)]
+    table = timing(read(told))
+    assert column(table, "program") == ["a", "a", "b"]
+    assert column(table, "batch size") == ["16", "32", "64"]
+    assert column(table, "ms/step") == ["25.0", "50.0", "50.0"]
+    assert column(table, "examples/s") == ["36,000", "", "18,000"]
+    assert column(table, "of peak") == ["unknown", "", "unknown"]
 
 
 def test_a_resumed_sweep_says_what_its_totals_mean(read: Read, events: list[Event]) -> None:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_up_sweep import FINISH, RUN, Event, begin, end, epoch, program
+from made_up_sweep import FINISH, RUN, Event, begin, end, epoch, failed, program
 
 from bench.record import METRICS, RecordError, Results
 from bench.report import write_views
@@ -29,10 +29,11 @@ def test_a_row_per_trial_in_the_order_they_began(read: Read, events: list[Event]
     assert [row["trial"] for row in table] == list(results.trials)
     names = list(table[0])
     assert names[:2] == ["trial", "status"]
-    assert names[-14:] == [
+    assert names[-15:] == [
         "params", "epochs_done", *METRICS, "test_examples", "collapsed", "program", "seconds",
+        "error",
     ]  # fmt: skip
-    assert names[2:-14] == sorted(
+    assert names[2:-15] == sorted(
         results.trials[table[0]["trial"]].trial.settings.keys() | {"beta1"}
     )
     assert len(set(names)) == len(names)
@@ -59,6 +60,16 @@ def test_a_trial_without_an_epoch_has_empty_metrics(read: Read) -> None:
     [row] = rows(read([RUN, program("p"), begin(trial, "p")]))
     assert {row[name] for name in (*METRICS, "test_examples")} == {""}
     assert row["params"] == "12345"
+
+
+def test_a_failed_trial_says_why(read: Read) -> None:
+    good, bad = (Trial.create({"seed": seed}, {}) for seed in (1, 2))
+    error = 'needs 41.2 GB, but has 11.8 GB; use a "smaller" batch'
+    table = rows(read([RUN, program("p"), begin(good, "p"), end(good), *failed(bad, error)]))
+    assert [(row["status"], row["error"]) for row in table] == [
+        ("completed", ""),
+        ("failed", error),
+    ]
 
 
 def test_tuples_are_json(read: Read) -> None:
@@ -108,7 +119,7 @@ def test_curves(read: Read, events: list[Event], tmp_path: Path) -> None:
     table = pq.read_table(tmp_path / "c.parquet")
     assert table.column_names == ["trial", "epoch", "step", *METRICS]
     assert set(map(str, table.schema.types)) == {"string", "int64", "double"}
-    assert table.to_pylist() == results.curves
+    assert table.to_pylist() == list(results.curves)
     assert table["test_loss"].null_count == 1
     assert curves_parquet(results) == curves_parquet(results)
 
@@ -129,7 +140,11 @@ def test_run_json(read: Read, events: list[Event]) -> None:
     assert content["axes"] == RUN["axes"]
     first = content["programs"][0]
     assert first["id"] == "00000000"
-    assert first["ms_per_step"]["n"] == 3
+    assert first["ms_per_step"]["64"]["n"] == 3
+    assert list(first["ms_per_step"]) == list(first["ms_per_step_per_trial"]) == ["64"]
+    assert (first["batch_sizes"], first["microbatch"], first["padded"]) == ([64], 64, False)
+    assert first["expected_s"] == {"compile": 2.0, "train": 12.0}
+    assert (first["compile_s"], first["train_s"]) == (1.5, pytest.approx(10.05))
     assert first["peak_fraction"] is first["peak_bytes"] is first["lowerings"] is None
     assert content["totals"]["wall_s"] == 360.0
 

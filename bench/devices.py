@@ -1,0 +1,47 @@
+"""JAX before its first use: how many devices a CPU is, the precision, the cache of compiled programs."""
+
+import contextlib
+from pathlib import Path
+
+import jax
+
+from bench import host
+from bench.errors import ConfigError
+
+
+def prepare(count: int, batch_devices: int, precision: str, cache_dir: Path | None) -> list:
+    """Sets JAX up and returns the devices to run on.
+
+    Args:
+        count: how many; 0 for all, on a CPU one for each core.
+        batch_devices: how many of them share the examples of a lane.
+        precision: "float32" or "float64".
+        cache_dir: where compiled programs are kept; None keeps none.
+
+    Raises:
+        ConfigError: more devices than there are, or a number that does not divide.
+    """
+    for name, value, least in (("devices", count, 0), ("batch_devices", batch_devices, 1)):
+        if value < least:
+            allowed = "a number ≥ 1, or 0 for all" if not least else "a number ≥ 1"
+            raise ConfigError(f"{name}={value} is not allowed: give {allowed}")
+    with contextlib.suppress(RuntimeError):  # JAX is in use already: its devices are what they are
+        jax.config.update("jax_num_cpu_devices", count or max(host.cores(), batch_devices))
+    jax.config.update("jax_enable_x64", precision == "float64")
+    if cache_dir is not None:
+        # Every program is worth keeping: the smallest takes longer to compile than to read.
+        jax.config.update("jax_compilation_cache_dir", str(cache_dir / "xla"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+    devices = jax.local_devices()
+    if count > len(devices):
+        raise ConfigError(
+            f"devices={count}, but there are {len(devices)}: {devices[0].device_kind}"
+        )
+    devices = devices[: count or None]
+    if len(devices) % batch_devices:
+        raise ConfigError(
+            f"batch_devices={batch_devices} does not divide the {len(devices)} devices in use; "
+            "choose another number, or --devices"
+        )
+    return devices

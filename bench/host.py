@@ -1,0 +1,83 @@
+"""The computer that this process runs on: processors and memory, its container's limits counted in."""
+
+import os
+from pathlib import Path
+
+_NO_LIMIT = 1 << 62
+_CONTROL_GROUPS = Path("/sys/fs/cgroup")
+
+
+def cores() -> int:
+    """Processors that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def memory_bytes() -> int:
+    """Memory that this process may use: the machine's, or its container's limit where that is lower."""
+    return min(_physical(), *map(_limit, _groups()))
+
+
+def free_bytes() -> int:
+    """What of it is free now, files that are kept in memory for speed counted as free."""
+    return min(_available(), *map(_free, _groups()))
+
+
+def _physical() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _available() -> int:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return 1024 * int(line.split()[1])
+    except (OSError, ValueError, IndexError):
+        pass
+    return _physical()
+
+
+def _groups() -> list[Path]:
+    """Folders of the control groups, of either version, that this process is in, and of their parents."""
+    found = [_CONTROL_GROUPS, _CONTROL_GROUPS / "memory"]  # in a container, these are its own
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return found
+    for line in lines:
+        number, controllers, path = line.split(":", 2)
+        if number == "0" or "memory" in controllers.split(","):
+            root = _CONTROL_GROUPS / ("memory" if controllers else "")
+            parts = Path(path.strip("/")).parts
+            found += [root.joinpath(*parts[:depth]) for depth in range(1, len(parts) + 1)]
+    return found
+
+
+def _limit(group: Path) -> int:
+    return _number(group, ("memory.max", "memory.limit_in_bytes"), _NO_LIMIT)
+
+
+def _free(group: Path) -> int:
+    limit = _limit(group)
+    used = _number(group, ("memory.current", "memory.usage_in_bytes"), 0)
+    return max(0, limit - used + _kept(group)) if limit < _NO_LIMIT else limit
+
+
+def _number(group: Path, names: tuple[str, str], otherwise: int) -> int:
+    for name in names:
+        try:
+            return int((group / name).read_text())
+        except (OSError, ValueError):  # no such file, or "max"
+            continue
+    return otherwise
+
+
+def _kept(group: Path) -> int:
+    """Files that the group keeps in memory and gives up when asked."""
+    try:
+        lines = (group / "memory.stat").read_text().splitlines()
+        rows = dict(line.split() for line in lines)
+        return int(rows.get("inactive_file", 0))
+    except (OSError, ValueError):
+        return 0

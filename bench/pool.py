@@ -1,0 +1,99 @@
+"""The programs of a sweep: which of them trains a trial, which are compiled, which have memory."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from bench.plan import Plan, ProgramPlan
+from bench.program import Program
+from bench.trial import Trial
+
+
+class Pool:
+    """Programs by what they can train.
+
+    Args:
+        plan: of the sweep.
+        make: a program of its plan, yet to be compiled.
+        replan: trials → a plan in which each has a program to itself and its likes.
+        free: bytes that may be taken on each device.
+        compilers: programs compiled at a time.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        make: Callable[[ProgramPlan], Program],
+        replan: Callable[[Sequence[Trial]], Plan],
+        free: int,
+        compilers: int = 1,
+    ):
+        self._make, self._replan, self._compilers = make, replan, compilers
+        self.free = free
+        self._plans: list[Plan] = []
+        self._programs: dict[str, Program] = {}
+        self._add(plan)
+
+    def _add(self, plan: Plan) -> None:
+        self._plans.insert(0, plan)  # what was planned later knows better
+        for program in plan.programs:
+            self._programs.setdefault(program.id, self._make(program))
+
+    def __iter__(self) -> Iterator[Program]:
+        return iter(self._programs.values())
+
+    def home(self, trial: Trial) -> Program:
+        """The program that trains a trial; one is planned for it if there is none."""
+        for plan in self._plans:
+            found = plan.home(trial)
+            if found and found.id in self._programs:
+                return self._programs[found.id]
+        self._add(self._replan([trial]))
+        return self.home(trial)
+
+    def to_compile(self) -> list[Program]:
+        """The programs that somebody waits for and that are not compiled."""
+        return [p for p in self if p.waiting and p.lanes is None and p.error is None]
+
+    def compile(self, programs: Sequence[Program]) -> Iterator[Program]:
+        """Compiles programs, several at a time, and yields each; `error` is set where it does not fit."""
+
+        def compiled(program: Program) -> Program:
+            program.compile()
+            return program
+
+        with ThreadPoolExecutor(self._compilers) as threads:
+            yield from threads.map(compiled, programs)
+
+    def split(self, program: Program) -> bool:
+        """Takes a program that does not fit apart, so that only what is too large by itself fails.
+
+        Returns:
+            Whether there was anything to take apart; its waiting trials are then with the new programs.
+        """
+        waiting = [w for w in program.waiting if isinstance(w, Trial)]
+        apart = self._replan(waiting)
+        if [p.id for p in apart.programs] == [program.plan.id]:
+            return False
+        del self._programs[program.plan.id]
+        self._add(apart)
+        for trial in waiting:
+            self.home(trial).waiting.append(trial)
+        return True
+
+    def may_open(self, program: Program) -> bool:
+        """Whether the lanes of a program have memory, or there is enough beside what is open.
+
+        A program waits while others have it; the first always gets it, since compiling it has shown that
+        it fits by itself.
+        """
+        if program.ready.is_open:
+            return True
+        others = [p.ready for p in self if p.lanes is not None and p.lanes.is_open]
+        states = sum(lanes.bytes_needed for lanes in others)
+        return not others or states + program.ready.bytes_needed <= self.free
+
+    def close_idle(self) -> None:
+        """Gives back the memory of programs for which there is nothing to do now."""
+        for program in self:
+            if program.lanes is not None and not program.seated and not program.waiting:
+                program.lanes.close()
