@@ -33,6 +33,23 @@ def one_of(*known: Any) -> Check:
     return check
 
 
+def some_of(*known: Any) -> Check:
+    """A check that the value, or each in a tuple of them, is one of `known`."""
+
+    def check(name: str, value: Any) -> Any:
+        for each in value if isinstance(value, tuple) and value else (value,):
+            one_of(*known)(name, each)
+        return value
+
+    return check
+
+
 whole = must_be("a whole number ≥ 1", lambda v: isinstance(v, int) and v >= 1)
 fraction = must_be("a number in [0, 1)", lambda v: 0 <= v < 1)
 positive = must_be("a finite number > 0", lambda v: 0 < v < math.inf)
+
+
+def pair(name: str, value: Any) -> tuple[int, int]:
+    """Rows and columns, whole numbers ≥ 1; one number stands for both."""
+    rows, columns = value if isinstance(value, tuple) and len(value) == 2 else (value, value)
+    return whole(name, rows), whole(name, columns)

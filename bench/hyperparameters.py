@@ -92,6 +92,7 @@ COMMON: dict[str, Hyperparameter] = {
     "clip_norm": Hyperparameter(0.0, "a number ≥ 0 (0: no clipping)", lambda v: v >= 0),
     "batch_size": _at_least(64, 1),
     "epochs": _at_least(10, 1),
+    "target_accuracy": Hyperparameter(0.0, "a number from 0 to 1 (0: none)", lambda v: 0 <= v <= 1),
     "label_smoothing": _fraction(0.0),
     "class_weights": _one_of("none", ("none", "balanced")),
     "init": _one_of("lecun_normal", INITIALIZERS),

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from bench.checks import Check, fraction, must_be, one_of, positive, whole
+from bench.checks import Check, fraction, must_be, one_of, pair, positive, some_of, whole
 from bench.errors import ShapeError
 
 Shape = tuple[int, ...]
@@ -21,19 +21,8 @@ ACTIVATIONS = ("relu", "sigmoid", "tanh", "gelu", "elu", "selu", "silu", "leaky_
                "identity")  # fmt: skip
 
 
-def _pair(name: str, value: Any) -> Pair:
-    rows, columns = value if isinstance(value, tuple) and len(value) == 2 else (value, value)
-    return whole(name, rows), whole(name, columns)
-
-
 def _is_layers(value: Any) -> bool:
     return isinstance(value, tuple) and all(isinstance(layer, Layer) for layer in value)
-
-
-def _activation(name: str, value: Any) -> Any:
-    for each in value if isinstance(value, tuple) and value else (value,):
-        one_of(*ACTIVATIONS)(name, each)
-    return value
 
 
 _layers = must_be("a tuple of layers", _is_layers)
@@ -45,13 +34,13 @@ _all_layers = must_be(
 # By the field's name, whichever layer has it.
 CHECKS: dict[str, Check] = {
     **dict.fromkeys(("features", "units"), whole),
-    **dict.fromkeys(("kernel", "window", "stride"), _pair),
+    **dict.fromkeys(("kernel", "window", "stride"), pair),
     **dict.fromkeys(("layers", "shortcut"), _layers),
     **dict.fromkeys(("branches", "blocks"), _all_layers),
     "padding": one_of("SAME", "VALID"),
     "bias": one_of(False, True),
     "kind": one_of("average", "max"),
-    "name": _activation,
+    "name": some_of(*ACTIVATIONS),
     "momentum": fraction,
     "epsilon": positive,
     "rate": fraction,
@@ -81,6 +70,10 @@ class Layer:
         """The nested layers, one `Layers` per side; () in a layer that nests none."""
         return ()
 
+    def counted(self) -> tuple[Layers, ...]:
+        """The nested layers whose numbers are this one's, each on its own input."""
+        return self.parts()
+
     def output_shape(self, shape: Shape) -> Shape:
         """Shape after this layer, or ShapeError, which ends with the fix."""
         return shape
@@ -96,19 +89,19 @@ class Layer:
     def parameters(self, shape: Shape) -> int:
         """How many numbers are trained."""
         own = sum(map(math.prod, self.arrays(shape).values()))
-        return own + sum(parameters(part, shape) for part in self.parts())
+        return own + sum(parameters(part, shape) for part in self.counted())
 
     def state(self, shape: Shape) -> int:
         """How many numbers are kept but not trained."""
         own = sum(map(math.prod, self.statistics(shape).values()))
-        return own + sum(state(part, shape) for part in self.parts())
+        return own + sum(state(part, shape) for part in self.counted())
 
     def flops(self, shape: Shape) -> int:
         """Forward FLOPs of one example: 2 per multiply-add of conv and dense.
 
         Everything else counts zero, as is the custom.
         """
-        return sum(flops(part, shape) for part in self.parts())
+        return sum(flops(part, shape) for part in self.counted())
 
 
 def _slide(shape: Shape, window: Pair, stride: Pair, padding: str) -> Pair:
@@ -237,10 +230,7 @@ class BatchNorm(Layer):
 
 @dataclass(frozen=True)
 class LayerNorm(Layer):
-    """Normalises the C channels of each pixel together; trains scale and bias.
-
-    `epsilon` is added to the variance.
-    """
+    """Normalises the C channels of each pixel together, as `BatchNorm` does one channel of many pixels."""
 
     epsilon: float = 1e-6
 
@@ -306,8 +296,8 @@ class Residual(Layer):
 class Blocks(Layer):
     """Layers in a row, in blocks; a program passes by the blocks that a trial lacks.
 
-    The architecture is the same as without the grouping (see `flat`). Blocks of other layers than dense ones,
-    norms, activations and dropout are allowed, but their number is then the structure of a program.
+    The architecture is the same without the grouping (see `flat`). Of blocks with convolutions, pools or
+    nested layers none is passed by: their number is structure.
     """
 
     blocks: tuple[Layers, ...]
@@ -315,18 +305,11 @@ class Blocks(Layer):
     def output_shape(self, shape: Shape) -> Shape:
         return output_shape(flat((self,)), shape)
 
-    def parameters(self, shape: Shape) -> int:
-        return parameters(flat((self,)), shape)
-
-    def state(self, shape: Shape) -> int:
-        return state(flat((self,)), shape)
-
-    def flops(self, shape: Shape) -> int:
-        return flops(flat((self,)), shape)
+    def counted(self) -> tuple[Layers, ...]:
+        return (flat((self,)),)
 
 
-# Whole architectures. All raise ShapeError if the image does not fit through; `summary.check`
-# says at which layer.
+# Whole architectures. ShapeError if the image does not fit through; `summary.check` says where.
 
 
 def inputs(layers: Layers, shape: Shape) -> Iterator[tuple[Layer, Shape]]:
@@ -362,8 +345,4 @@ def flops(layers: Layers, input_shape: Shape) -> int:
 
 def flat(layers: Layers) -> Layers:
     """The layers in a row, those of `Blocks` among them."""
-    found: Layers = ()
-    for layer in layers:
-        within = sum(layer.blocks, ()) if isinstance(layer, Blocks) else None
-        found += (layer,) if within is None else flat(within)
-    return found
+    return sum((flat(sum(x.blocks, ())) if isinstance(x, Blocks) else (x,) for x in layers), ())

@@ -167,7 +167,7 @@ class Sweep:
                 events.append(self._ended(seat, status))
                 lane = seat.lane
                 program.leave(seat)
-                # A trial that diverged has no more epochs to do.
+                # A trial that diverged or reached its target has no more epochs to do.
                 self._done_epochs += seat.trial["epochs"] - seat.epoch
             if status == "completed":  # its lane keeps its weights until it is filled again
                 completed.append((lane, seat, metrics))
@@ -178,7 +178,12 @@ class Sweep:
         """How a trial ended with this epoch, "" if it goes on."""
         if metrics["running_loss"] is None or metrics["train_loss"] is None:  # not finite
             return "diverged"
-        return "completed" if seat.epoch == seat.trial["epochs"] else ""
+        target, accuracy = (
+            seat.trial["target_accuracy"],
+            metrics[f"{self.results.rank_by}_accuracy"],
+        )
+        reached = target and accuracy is not None and accuracy >= target
+        return "completed" if reached or seat.epoch == seat.trial["epochs"] else ""
 
     def _ended(self, seat: Seat, status: str) -> dict[str, Any]:
         return {"event": "end", "trial": seat.trial.id, "status": status, "seconds": seat.seconds}

@@ -137,6 +137,24 @@ def test_a_program_that_does_not_fit_is_taken_apart(run, monkeypatch):
     assert len(results.programs) == 2 * 2  # by width and optimizer
 
 
+def test_a_trial_that_reaches_its_target_gives_its_lane_to_the_next(run):
+    trial = {"epochs": 5, "features": 8, "batch_size": 24}
+    space = {"learning_rate": (0.01,), "optimizer": ("adam",), "seed": (0, 1, 2)}
+    far, _, _ = run(lanes=1, devices=1, trial=trial, space=space)
+    curves: dict[int, list[float]] = {}
+    for row in far.curves:
+        curves.setdefault(far.trials[row["trial"]].trial["seed"], []).append(row["valid_accuracy"])
+    target = max(accuracies[2] for accuracies in curves.values())
+    aimed = {**trial, "target_accuracy": target}
+    near, _, _ = run(lanes=1, devices=1, plan="fewest", trial=aimed, space=space)
+    assert {r.status for r in near.trials.values()} == {"completed"}
+    for record in near.trials.values():
+        reached = [e for e, a in enumerate(curves[record.trial["seed"]], 1) if a >= target]
+        assert record.epochs == min([*reached, 5])
+    assert {len(accuracies) for accuracies in curves.values()} == {5}
+    assert min(record.epochs for record in near.trials.values()) <= 3
+
+
 class Climber:
     """Asks for ever wider trials, which the planner has not seen but for the ends of the axis."""
 
