@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -10,7 +10,7 @@ from bench import layers as arch
 from bench import padding, summary
 from bench.costs import Workload
 from bench.errors import ConfigError, ShapeError
-from bench.layers import BatchNorm, Blocks, Dropout, Layer, Layers, Residual, Shape, flat
+from bench.layers import BatchNorm, Dropout, Layer, Layers, Residual, Shape, flat
 from bench.trial import Trial
 
 MOST_DROPOUTS = 2 ** (32 - padding.DRAW_BITS)
@@ -79,17 +79,10 @@ def cell(trial: Trial, classes: int) -> Cell:
 def without_rates(layers: Layers, rate: float = 0.0) -> Layers:
     """The layers with the rate of every `Dropout` 0, or `rate` where it was not 0."""
 
-    def changed(value: Any) -> Any:
-        if isinstance(value, tuple):
-            return tuple(map(changed, value))
-        if isinstance(value, Dropout):
-            return Dropout(rate if value.rate else 0.0)
-        if isinstance(value, Layer) and (value.parts() or isinstance(value, Blocks)):
-            nested = {n: v for n, v in vars(value).items() if isinstance(v, tuple)}
-            return replace(value, **{n: changed(v) for n, v in nested.items()})
-        return value
+    def changed(layer: Layer) -> Layer:
+        return Dropout(rate if layer.rate else 0.0) if isinstance(layer, Dropout) else layer
 
-    return changed(layers)
+    return padding.mapped(layers, changed)
 
 
 def widest(architectures: Iterable[Layers]) -> Layers:

@@ -62,7 +62,7 @@ OPEN: dict[type[Layer], tuple[str, Any, _Join]] = {
 def skeleton(layers: Layers) -> Layers:
     """The structure alone; architectures with equal skeletons can share one program."""
     if _rigid(layers):
-        return _mapped(layers, lambda layer: Dropout(0.0) if isinstance(layer, Dropout) else layer)
+        return mapped(layers, lambda layer: Dropout(0.0) if isinstance(layer, Dropout) else layer)
 
     def bare(layer: Layer) -> Layer:
         if type(layer) in OPEN:
@@ -72,7 +72,7 @@ def skeleton(layers: Layers) -> Layers:
             return Blocks(layer.blocks[:1])
         return layer
 
-    return _mapped(layers, bare)
+    return mapped(layers, bare)
 
 
 def _passable(block: Layers) -> bool:
@@ -81,14 +81,14 @@ def _passable(block: Layers) -> bool:
     return isinstance(block[0], Dense) and all(isinstance(layer, kinds) for layer in block)
 
 
-def _mapped(value: Any, change: Callable[[Layer], Layer]) -> Any:
-    """`value` with every layer in it changed, inner ones first."""
-    if isinstance(value, tuple):
-        return tuple(_mapped(part, change) for part in value)
-    if isinstance(value, Layer):
-        fields = {name: _mapped(content, change) for name, content in vars(value).items()}
-        return change(replace(value, **fields))
-    return value
+def mapped(layers: Any, change: Callable[[Layer], Layer]) -> Any:
+    """The layers with `change` made to every one of them, inner ones first."""
+    if isinstance(layers, tuple):
+        return tuple(mapped(part, change) for part in layers)
+    if isinstance(layers, Layer):
+        nested = {n: mapped(v, change) for n, v in vars(layers).items() if _nests(v)}
+        return change(replace(layers, **nested) if nested else layers)
+    return layers
 
 
 def _rigid(layers: Layers) -> bool:
