@@ -68,6 +68,20 @@ def test_smoke_trains_every_trial_and_leaves_the_run_directory(smoke):
     assert done.stderr == ""  # no library has anything to say on a clean run
 
 
+def test_plan_only_prints_programs_and_needs_no_jax(tmp_path):
+    (tmp_path / "jax.py").write_text("raise ImportError('a device was touched')")
+    code = "import sys; sys.path.insert(0, sys.argv.pop(1)); from bench.main import main; main()"
+    workdir = tmp_path / "run"
+    done = python("-c", code, str(tmp_path), SMOKE, "--plan_only", f"--workdir={workdir}")
+    assert done.returncode == 0, done.stderr
+    assert "a device was touched" not in done.stdout + done.stderr
+    assert not workdir.exists()
+    for words in ("Programs planned", "adam|sgd", "32, 64 in 32s", "Conv 4…8", "in all", "3,426"):
+        assert words in done.stdout, words
+    apart = python("-m", "bench.main", SMOKE, "--plan_only", "--plan=separate", "--nocache")
+    assert apart.stdout.count("its widest architecture") == 8  # a width, an optimizer, a batch size
+
+
 def test_best_is_the_first_of_the_ranking_and_predicts_as_it_did(smoke, digits_picture):
     workdir, _ = smoke
     picture, _ = digits_picture
@@ -169,6 +183,9 @@ MISTAKES = {
     "flag": (("--confg=configs/sweep.py",), "Did you mean: config"),
     "word": ((SWEEP, "word"), "not a flag: 'word'"),
     "flag's value": ((SWEEP, "--strategy=fast"), "auto|map|vmap"),
+    "plan": ((SWEEP, "--plan=best"), "cost|fewest|separate"),
+    "no devices for a batch": ((SWEEP, "--batch_devices=0"), "batch_devices=0 is not allowed"),
+    "devices left over": ((SWEEP, "--batch_devices=3"), "does not divide the 8 devices in use"),
     "key": ((SWEEP, "--config.trial.epocs=5"), "did you mean 'config.trial.epochs'"),
     "part": ((SWEEP, "--config.trail.epochs=5"), "did you mean 'config.trial.epochs'"),
     "kind": ((SWEEP, "--config.trial.epochs=five"), "five"),
