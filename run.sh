@@ -157,7 +157,7 @@ if [ "${1-}" = test ]; then
     check ruff check .
     check ruff format --check .
     check mypy
-    check pytest "$@"
+    check pytest -n auto --dist loadfile "$@" # a process for each core; -n 0 for one
     [ -z "$failed" ] || die "$first" "failed: ${failed#, }"
     exit 0
 fi

@@ -272,7 +272,8 @@ def test_the_checks_all_run_and_the_first_failure_is_the_exit_code(machine: Mach
     assert code == 3
     assert err.endswith("run.sh: failed: mypy (3)\n")
     assert [word for word in words(log) if word in ("ruff", "mypy")] == ["ruff", "ruff", "mypy"]
-    assert words(log)[-3:] == ["pytest", "-k", "a or b"]
+    assert words(log)[-7:-3] == ["pytest", "-n", "auto", "--dist"]
+    assert words(log)[-2:] == ["-k", "a or b"]
     assert installs(log)[2].endswith("-r requirements.txt -r requirements-dev.txt")
     code, _, log = machine.run("test")
     assert (code, installs(log)) == (0, [])
