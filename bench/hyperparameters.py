@@ -131,6 +131,8 @@ def resolve(settings: Mapping[str, Any]) -> dict[str, Value]:
             raise ConfigError(f"unknown hyperparameter {name!r}: {nearest(name, names)}")
     given = {name: value for name, value in settings.items() if value is not None}
     resolved = _checked(COMMON, given)
+    if not resolved["target_accuracy"]:
+        del resolved["target_accuracy"]  # without a target it changes nothing
     resolved |= _checked(OPTIMIZERS[resolved["optimizer"]], given)
     resolved |= _checked(SCHEDULES[resolved["schedule"]], given)
     for name, default in zoo.hyperparameters(resolved["model"]).items():
@@ -142,7 +144,7 @@ def _checked(table: Mapping[str, Hyperparameter], given: Mapping[str, Any]) -> d
     checked = {}
     for name, rule in table.items():
         value = _canonical(name, given.get(name, rule.default), rule.default)
-        if isinstance(value, tuple) or not rule.valid(value):
+        if value is not rule.default and (isinstance(value, tuple) or not rule.valid(value)):
             hint = (
                 f"; {nearest(value, rule.allowed[7:].split(', '))}"
                 if isinstance(value, str)
@@ -155,6 +157,8 @@ def _checked(table: Mapping[str, Hyperparameter], given: Mapping[str, Any]) -> d
 
 def _canonical(name: str, value: Any, default: Any) -> Any:
     """`value` in the type of `default`, so that 1 and 1.0 name one trial."""
+    if type(value) is type(default) and value == default:
+        return default  # most are, in thousands of trials
     if isinstance(value, list | tuple) and not isinstance(default, str | bool):
         return tuple(_canonical(name, v, default) for v in value)
     wanted = type(default)

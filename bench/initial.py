@@ -3,6 +3,7 @@
 A trial's start is a function of its seed alone: not of its program, its lane or the device.
 """
 
+import functools
 import math
 from collections.abc import Iterable
 
@@ -12,6 +13,7 @@ from scipy.special import ndtr, ndtri
 from bench.hyperparameters import INITIALIZERS
 from bench.layers import Shape
 
+MOST_KEPT = 1 << 14  # numbers of a kernel that is kept for the next trial of the same seed
 INIT = 0  # the purpose of these draws, apart from those in `bench.draws`
 
 # The standard deviation of a standard normal cut off at two deviations.
@@ -46,6 +48,12 @@ def kernel(shape: tuple[int, ...], entropy: tuple[int, ...], init: str) -> np.nd
     Sources: LeCun et al. 1998, Glorot & Bengio 2010, He et al. 2015; normals are cut off at two
     deviations and rescaled, as in `jax.nn.initializers`.
     """
+    # Thousands of small trials may start from one seed.
+    drawn = _kept if math.prod(shape) <= MOST_KEPT else _drawn
+    return drawn(shape, entropy, init)
+
+
+def _drawn(shape: tuple[int, ...], entropy: tuple[int, ...], init: str) -> np.ndarray:
     gain, fan_out_weight, uniform = INITIALIZERS[init]
     *pixels, fan_in, fan_out = shape
     fans = math.prod(pixels) * (fan_in + fan_out_weight * fan_out)
@@ -56,3 +64,6 @@ def kernel(shape: tuple[int, ...], entropy: tuple[int, ...], init: str) -> np.nd
     else:
         drawn = ndtri(ndtr(-2) + drawn * (ndtr(2) - ndtr(-2))) / _TRUNCATED_STD
     return (drawn * math.sqrt(gain / fans)).astype(np.float32)
+
+
+_kept = functools.lru_cache(maxsize=256)(_drawn)

@@ -178,11 +178,9 @@ class Sweep:
         """How a trial ended with this epoch, "" if it goes on."""
         if metrics["running_loss"] is None or metrics["train_loss"] is None:  # not finite
             return "diverged"
-        target, accuracy = (
-            seat.trial["target_accuracy"],
-            metrics[f"{self.results.rank_by}_accuracy"],
-        )
-        reached = target and accuracy is not None and accuracy >= target
+        accuracy = metrics[f"{self.results.rank_by}_accuracy"]
+        target = seat.trial.settings.get("target_accuracy", math.inf)
+        reached = accuracy is not None and accuracy >= target
         return "completed" if reached or seat.epoch == seat.trial["epochs"] else ""
 
     def _ended(self, seat: Seat, status: str) -> dict[str, Any]:

@@ -41,12 +41,13 @@ def refused(settings: dict[str, Any]) -> str:
 
 
 def test_resolves_to_exactly_what_is_active() -> None:
-    common = {name: rule.default for name, rule in COMMON.items()}
+    common = {name: rule.default for name, rule in COMMON.items() if name != "target_accuracy"}
     for kind, schedule, model in itertools.product(OPTIMIZERS, SCHEDULES, zoo.MODELS):
         chosen = {"optimizer": kind, "schedule": schedule, "model": model}
         rules = OPTIMIZERS[kind] | SCHEDULES[schedule]
         own = {name: rule.default for name, rule in rules.items()}
         assert resolve(chosen) == common | own | zoo.hyperparameters(model) | chosen
+        assert resolve({**chosen, "target_accuracy": 0.9})["target_accuracy"] == 0.9
 
 
 def test_every_default_is_one_that_its_rule_allows() -> None:
