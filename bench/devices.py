@@ -27,12 +27,6 @@ def prepare(count: int, batch_devices: int, precision: str, cache_dir: Path | No
             raise ConfigError(f"{name}={value} is not allowed: give {allowed}")
     with contextlib.suppress(RuntimeError):  # JAX is in use already: its devices are what they are
         jax.config.update("jax_num_cpu_devices", count or max(host.cores(), batch_devices))
-    jax.config.update("jax_enable_x64", precision == "float64")
-    if cache_dir is not None:
-        # Every program is worth keeping: the smallest takes longer to compile than to read.
-        jax.config.update("jax_compilation_cache_dir", str(cache_dir / "xla"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
     devices = jax.local_devices()
     if count > len(devices):
         raise ConfigError(
@@ -44,4 +38,10 @@ def prepare(count: int, batch_devices: int, precision: str, cache_dir: Path | No
             f"batch_devices={batch_devices} does not divide the {len(devices)} devices in use; "
             "choose another number, or --devices"
         )
+    jax.config.update("jax_enable_x64", precision == "float64")
+    if cache_dir is not None:
+        # Every program is worth keeping: the smallest takes longer to compile than to read.
+        jax.config.update("jax_compilation_cache_dir", str(cache_dir / "xla"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
     return devices
