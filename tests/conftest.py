@@ -12,6 +12,13 @@ jax.config.update("jax_enable_x64", True)
 jax.devices()  # from here on nothing changes their number
 
 
+@pytest.fixture(autouse=True)
+def precision():
+    """A command that ran in this process may have left JAX in float32."""
+    yield
+    jax.config.update("jax_enable_x64", True)
+
+
 @pytest.fixture(scope="session")
 def digits():
     """scikit-learn's handwritten digits, cut to 130 training examples, as small as the proofs allow."""
