@@ -1,6 +1,6 @@
 """64 small CNNs on scikit-learn's handwritten digits, which need no download.
 
-    ./run.sh                          all 64, half a minute to a minute on 2 cores; expect ≥ 98 % test accuracy
+    ./run.sh                          all 64, about half a minute on 2 cores; expect ≥ 98 % test accuracy
     ./run.sh --config=configs/sweep.py:smoke     a cut of it for tests: 2 epochs, seconds
 
 Two blocks of a 3×3 convolution and a 2×2 max-pool, a dense layer, dropout, ten logits.
