@@ -1,6 +1,7 @@
 """The computer that this process runs on: processors and memory, its container's limits counted in."""
 
 import os
+import platform
 from pathlib import Path
 
 _NO_LIMIT = 1 << 62
@@ -12,6 +13,16 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def processor() -> str:
+    """Its name and all that it can do, as the system tells: what compiled code may depend on."""
+    wanted = ("model name", "flags", "Features", "CPU part")
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return " ".join((platform.machine(), platform.processor(), platform.node()))
+    return "; ".join(sorted({line for line in lines if line.startswith(wanted)}))
 
 
 def memory_bytes() -> int:

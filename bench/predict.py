@@ -33,7 +33,8 @@ class Classifier:
         import jax.numpy as jnp
         from flax import nnx
 
-        from bench.network import Build, Network, Step
+        from bench.modules import Build, Step
+        from bench.network import Network
         from bench.vector import Packing
 
         look = best.preprocessing

@@ -24,7 +24,8 @@ from bench.data.augment import DRAWS, augment
 from bench.draws import Array
 from bench.layers import Shape
 from bench.mesh import BATCH_AXIS
-from bench.network import Build, Network, Step
+from bench.modules import Build, Step
+from bench.network import Network
 from bench.plan import ProgramPlan
 from bench.trial import Trial
 from bench.vector import Packing

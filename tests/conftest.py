@@ -25,3 +25,12 @@ def digits():
     from bench.data import DataOptions, load
 
     return load("digits", DataOptions(limit=190))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def native(request):
+    """The compiled kernels, where there is a compiler, kept between runs of the tests."""
+    from bench.ops import native
+    from bench.ops.build import Build
+
+    return native.load(Build(request.config.cache.mkdir("native"))) is None

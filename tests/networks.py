@@ -12,7 +12,8 @@ from flax import nnx
 from bench import draws
 from bench.layers import Layers, Shape
 from bench.mesh import compiler_options
-from bench.network import Build, Network, Step
+from bench.modules import Build, Step
+from bench.network import Network
 
 AGREE = 1e-11  # of 1, or of an array's largest number; sums are taken in another order
 # Compiled five times faster: what runs once need not run fast.

@@ -12,7 +12,8 @@ from jax.sharding import PartitionSpec
 
 from bench.layers import Activation, BatchNorm, Conv, Flatten, Layers, Residual, Shape
 from bench.mesh import BATCH_AXIS, lane_mesh
-from bench.network import Build, Network
+from bench.modules import Build
+from bench.network import Network
 from tests.networks import Parts, assert_agree, network_of, passed, pixels, quick, step
 
 NORM = (Flatten(), BatchNorm(0.6, 1e-2))

@@ -15,7 +15,8 @@ from bench import draws
 from bench.cells import MOST_DROPOUTS
 from bench.errors import ConfigError
 from bench.layers import Branch, Conv, Dropout, Layers, Residual
-from bench.network import Build, Network, Step
+from bench.modules import Build, Step
+from bench.network import Network
 from bench.padding import DRAW_BITS, fit
 from bench.plan import Machine, Plan, Workload, plan
 from bench.trial import Trial

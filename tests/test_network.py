@@ -29,7 +29,8 @@ from bench.layers import (
     Residual,
     Shape,
 )
-from bench.network import ACTIVATIONS, Build, Network, Step
+from bench.modules import ACTIVATIONS, Build, Step
+from bench.network import Network
 from tests.networks import (
     Parts,
     assert_agree,

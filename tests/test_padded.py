@@ -33,7 +33,8 @@ from bench.layers import (
     Shape,
     flat,
 )
-from bench.network import Build, Network, Step
+from bench.modules import Build, Step
+from bench.network import Network
 from bench.padding import MOVES_ZERO, fit, widest
 from bench.vector import Packing
 from tests.families import CLASSES, families

@@ -30,7 +30,8 @@ from bench.layers import (
     parameters,
     state,
 )
-from bench.network import Build, Network
+from bench.modules import Build
+from bench.network import Network
 from bench.padding import Fit, admits, arrays, fit, has_ranks, skeleton, widest
 from bench.vector import Packing
 from tests.families import families

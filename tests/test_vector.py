@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.layers import BatchNorm, Branch, Conv, Dense, Flatten, Layers, Shape
-from bench.network import Build, Network
+from bench.modules import Build
+from bench.network import Network
 from bench.vector import Packing
 
 TREE = {

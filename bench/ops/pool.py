@@ -8,7 +8,9 @@ Pair = tuple[int, int]
 MOST_TAPS = 64  # of a window whose taps are compared one by one
 
 
-def max_pool(images: jax.Array, window: Pair, stride: Pair, padding: str) -> jax.Array:
+def max_pool(
+    images: jax.Array, window: Pair, stride: Pair, padding: str, tiled: bool = True
+) -> jax.Array:
     """The largest value of each window; its gradient goes to the first of equal maxima, row by row.
 
     Args:
@@ -16,11 +18,12 @@ def max_pool(images: jax.Array, window: Pair, stride: Pair, padding: str) -> jax
         window: height and width of the window in pixels.
         stride: step between windows, down and to the right.
         padding: "SAME" or "VALID"; padded pixels are -∞.
+        tiled: windows that tile the image are to be a reshape.
 
     Returns:
         (B, H', W', C), as `nnx.max_pool`, gradient included.
     """
-    if _tiles(images.shape, window, stride, padding):
+    if tiled and _tiles(images.shape, window, stride, padding):
         return _tiled_max(images, window)
     return nnx.max_pool(images, window, stride, padding)
 

@@ -102,9 +102,8 @@ def test_convolve_is_the_stock_convolution(drawn: tuple, features: int) -> None:
 @pytest.mark.parametrize("kernel", [(7, 7), (8, 7)], ids=["most taps", "too many taps"])
 def test_convolve_of_large_kernels(kernel: tuple[int, int], how: Any) -> None:
     assert (np.prod(kernel) > MOST_TAPS) == (kernel == (8, 7))
-    described = {"dimension_numbers": ("NHWC", "HWIO", "NHWC")}
     assert_agree(
-        lambda x, k: convolve(x, k, (2, 1), how, **described),
+        lambda x, k: convolve(x, k, (2, 1), how),
         lambda x, k: stock(x, k, (2, 1), how),
         pictures(2, 13, 10, 2),
         whole(*kernel, 2, 3),
