@@ -10,7 +10,7 @@ import functools
 import hashlib
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -49,6 +49,7 @@ class ProgramPlan:
         compile_s: expected seconds of compiling it.
         train_s: expected seconds of training and evaluating its known trials, all devices at work.
         waste: expected share of its training FLOPs that padding takes.
+        lowerings: how each operation is computed, by the text of its site; chosen when it is compiled.
     """
 
     id: str
@@ -68,6 +69,7 @@ class ProgramPlan:
     compile_s: float
     train_s: float
     waste: float
+    lowerings: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def accumulates(self) -> bool:

@@ -26,6 +26,7 @@ from bench.layers import Shape
 from bench.mesh import BATCH_AXIS
 from bench.modules import Build, Step
 from bench.network import Network
+from bench.ops.lowerings import chooser
 from bench.plan import ProgramPlan
 from bench.trial import Trial
 from bench.vector import Packing
@@ -149,6 +150,9 @@ class LaneProgram:
         examples: N.
         dtype: of parameters and arithmetic.
         shares: devices over whose `BATCH_AXIS` a lane's examples are spread.
+
+    Attributes:
+        sites: where the network needs an operation; `lowerings` says how each is computed.
     """
 
     def __init__(
@@ -164,8 +168,12 @@ class LaneProgram:
 
     def _network(self) -> Network:
         axis = BATCH_AXIS if self.shares > 1 else None
-        build = Build(self.dtype, self.program.padded, axis)
-        return Network(self.program.layers, self.image_shape, build)
+        choose = chooser(self.program.lowerings, "auto", self.dtype)
+        build = Build(self.dtype, self.program.padded, axis, choose)
+        network = Network(self.program.layers, self.image_shape, build)
+        self.lowerings = {str(site): choose(site) for site in build.sites}
+        self.sites = tuple(build.sites)
+        return network
 
     def fresh(self, params: jax.Array, stats: jax.Array, hyper: Mapping[str, jax.Array]) -> Lane:
         """The state from which a trial starts, with its (P,) and (Q,) initial values."""
