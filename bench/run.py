@@ -120,7 +120,7 @@ class Run:
 
     def _train(self, saved: Mapping[str, Any]) -> Results:
         # JAX takes seconds to import: whatever is wrong with a config is said before.
-        from bench import timing
+        from bench import fingerprint
         from bench.devices import prepare
         from bench.sweep import Sweep
 
@@ -128,7 +128,7 @@ class Run:
         devices = prepare(
             options.devices, options.batch_devices, self.settings.precision, options.cache_dir
         )
-        machine = timing.machine(devices, options.batch_devices)
+        machine = fingerprint.machine(devices, options.batch_devices)
         decided = self._plan(machine, self._costs(machine, devices))
         pool = self._pool(decided, devices)
         _begin(workdir, saved, [program.to_json() for program in decided.programs])
@@ -140,8 +140,8 @@ class Run:
                 self.sampler, pool, self.dataset, workdir, journal, results, progress, limit_s
             )
             about = {
-                "hardware": timing.hardware(devices),
-                "software": timing.software(self.settings.precision),
+                "hardware": fingerprint.hardware(devices),
+                "software": fingerprint.software(self.settings.precision),
             }
             sweep.record({**_run_event(self.settings, self.dataset, self.sampler.known), **about})
             try:
@@ -158,12 +158,12 @@ class Run:
 
     def _costs(self, machine: Machine, devices: list[Any]) -> Costs:
         """Of this machine: measured before, or now if that is worth it, or assumed."""
-        from bench import timing
+        from bench import fingerprint
 
         assumed = costing.default(machine.platform)
         if self.options.cache_dir is None or self.options.plan != "cost":
             return assumed
-        known = costing.load(self.options.cache_dir, timing.chip(devices))
+        known = costing.load(self.options.cache_dir, fingerprint.chip(devices))
         if known is not None:
             return known
         expected = self._plan(machine, assumed)

@@ -11,23 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.record import Dispatches, ProgramRecord, Results
-
-
-@dataclass(frozen=True)
-class Spread:
-    """The middle of `n` measurements and where nine tenths of them lie."""
-
-    median: float | None
-    p5: float | None
-    p95: float | None
-    n: int
-
-    @classmethod
-    def of(cls, values: np.ndarray) -> "Spread":
-        if not len(values):
-            return cls(None, None, None, 0)
-        p5, p50, p95 = (float(p) for p in np.percentile(values, (5, 50, 95)))
-        return cls(p50, p5, p95, len(values))
+from bench.timing import Spread
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from made_up_sweep import FINISH, RUN, Event, begin, program, train
 
 from bench.record import Results
 from bench.report import stats
-from bench.report.speed import Spread, timings
+from bench.report.speed import timings
+from bench.timing import Spread
 from bench.trial import Trial
 
 Read = Callable[[list[Event]], Results]
