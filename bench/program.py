@@ -98,6 +98,10 @@ class Program:
 
     def fill(self) -> list[Seat]:
         """Seats whoever waits in free lanes; to be called between epochs. Returns the seats of new trials."""
+        with self.ready.watch("input"):
+            return self._fill()
+
+    def _fill(self) -> list[Seat]:
         free = [lane for lane, seat in enumerate(self._seats) if seat is None]
         taken = [(lane, self.waiting.popleft()) for lane in free[: len(self.waiting)]]
         if taken and not self.ready.is_open:
@@ -131,14 +135,19 @@ class Program:
         self.ready.close()
 
     def train(self) -> dict[str, Any]:
-        """One dispatch of S iterations, or those left of the epoch, in all seats; its journal event."""
+        """One dispatch of S iterations, or those left of the epoch, in all seats; its journal event.
+
+        Its `seconds` are the dispatch's alone; `input_s` is what the host has done since the last one to
+        give the lanes what they train on: initial parameters, orders, keys, rates, and bringing them there.
+        """
         plan, total = self.plan, self.ready.lane.iterations_per_epoch
-        if self.between_epochs:
-            self._epoch = self._begin_epoch()
-        assert self._epoch is not None
         first, last = self.first, min(self.first + plan.steps, total)
         active = np.array([seat is not None for seat in self._seats])
-        epoch = self._epoch._replace(rates=self._rates(first, last))
+        with self.ready.watch("input"):
+            if self.between_epochs:
+                self._epoch = self._begin_epoch()
+            assert self._epoch is not None
+            epoch = self._epoch._replace(rates=self._rates(first, last))
         seconds = self.ready.train(active, epoch, first)
         self._share(seconds)
         self.first = last % total
@@ -152,6 +161,7 @@ class Program:
             "event": "train",
             "program": plan.id,
             "seconds": seconds,
+            "input_s": self.ready.watch.take("input"),
             "iterations": last - first,
             "lanes": len(self.seated),
             "examples": len(self.seated) * seen,

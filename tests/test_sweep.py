@@ -9,6 +9,7 @@ from rich.console import Console
 
 from bench.config import defaults, resolve
 from bench.record import Results, read_journal
+from bench.report.stats import totals
 from bench.run import Options, Run
 from bench.trial import Trial
 
@@ -91,6 +92,10 @@ def test_the_journal_holds_every_trial_and_epoch_once_and_reads_back_as_it_was(r
     eval_s = sum(e["seconds"] for e in events if e["event"] == "evaluate")
     shares = sum(record.seconds for record in results.trials.values())
     assert shares == pytest.approx(train_s + eval_s)
+    spent = totals(results)
+    assert min(e["input_s"] for e in events if e["event"] == "train") > 0
+    assert spent.input_s == pytest.approx(sum(e.get("input_s", 0) for e in events))
+    assert 0 <= spent.other_s < spent.wall_s
     seen = sum(e["examples"] for e in events if e["event"] == "train")
     assert seen == 6 * 2 * results.runs[-1]["data"]["train"]
 

@@ -96,7 +96,10 @@ def totals(results: Results) -> Table:
         ("training", units.seconds(t.train_s)),
         ("evaluating", units.seconds(t.eval_s)),
         ("compiling", units.seconds(t.compile_s)),
+        ("tuning", units.seconds(t.tune_s)),
+        ("feeding the lanes", units.seconds(t.input_s)),
         ("preparing data", units.seconds(t.data_s)),
+        ("all else", units.seconds(t.other_s)),
         ("completed trials per hour", units.number(t.trials_per_hour)),
     )
     note = "" if t.processes < 2 else (

@@ -85,6 +85,7 @@ def train(id: str, seconds: float, warmup: bool = False, **changes: Any) -> Even
         "event": "train",
         "program": id,
         "seconds": seconds,
+        "input_s": 0.5,
         "warmup": warmup,
         "flops": flops,
         "slot_flops": flops * 10 // 9,

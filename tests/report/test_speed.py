@@ -82,25 +82,37 @@ def test_trials_that_came_after_the_plan_count(read: Read) -> None:
 
 def test_totals_by_hand(read: Read, events: list[Event]) -> None:
     compiled = {"event": "compile", "seconds": 2.5}  # three programs of 1.5 s, side by side
-    totals = stats.totals(read([*events, compiled, FINISH]))
+    tuned = {"event": "tune", "program": "00000000", "seconds": 4.0}
+    totals = stats.totals(read([*events, tuned, compiled, FINISH]))
     assert totals.statuses == {"completed": 45, "diverged": 1, "pruned": 1, "running": 1}
     assert totals.train_s == pytest.approx(3 * (9 + 0.25 + 0.35 + 0.45))
     assert totals.compile_s == pytest.approx(2.5)
     assert totals.eval_s == pytest.approx(6)
     assert totals.trials_per_hour == pytest.approx(45 / 0.1)
     assert (totals.wall_s, totals.data_s, totals.reason) == (360.0, 0.25, "completed")
+    assert (totals.tune_s, totals.input_s) == (4.0, 12 * 0.5)
+    assert totals.other_s == pytest.approx(360 - 30.15 - 2.5 - 6 - 0.25 - 4 - 6)
+
+
+def test_what_an_older_journal_does_not_tell_is_unknown(read: Read) -> None:
+    old = train("p", 0.2)
+    del old["input_s"]
+    totals = stats.totals(read([RUN, program("p"), old, FINISH]))
+    assert totals.input_s is totals.other_s is None
+    assert (totals.wall_s, totals.train_s) == (360.0, 0.2)
 
 
 def test_totals_of_a_sweep_that_runs_are_unknown_not_zero(read: Read, events: list[Event]) -> None:
     totals = stats.totals(read(events))
     assert totals.wall_s is totals.data_s is totals.reason is totals.trials_per_hour is None
+    assert totals.other_s is None
 
 
 def test_a_resumed_sweep_claims_no_trials_per_hour(read: Read, events: list[Event]) -> None:
     totals = stats.totals(read([*events, RUN, FINISH]))
     assert totals.processes == 2
     assert totals.wall_s == 360.0
-    assert totals.trials_per_hour is None
+    assert totals.trials_per_hour is totals.other_s is None
 
 
 @pytest.mark.parametrize(
