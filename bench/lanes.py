@@ -51,6 +51,7 @@ class Lanes:
         state_bytes: of one lane, after `compile`.
         peak_bytes: of the training function on one device, as XLA plans it, after `compile`; None where it
             does not say.
+        counted: FLOPs and bytes of the training function on one device by XLA's count, after `compile`.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Lanes:
         self.sharding = NamedSharding(data.mesh, mesh.LANES)
         self.compile_s, self.state_bytes = 0.0, 0
         self.peak_bytes: int | None = None
+        self.counted: tuple[float | None, float | None] = (None, None)
         self._state: Any = None
         self._last: Any = None  # evaluation
         self._evaluation = data.evaluation(program.evaluation_batch)
@@ -122,6 +124,7 @@ class Lanes:
             Evaluation(*specs),
         )
         self.peak_bytes = mesh.peak_bytes(self._train)
+        self.counted = mesh.counted(self._train)
         self.compile_s = self.clock() - start
 
     @property

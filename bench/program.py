@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from bench import draws, layers, optim
+from bench import draws, layers, optim, roofline
 from bench.lanes import Lanes
 from bench.memory import OutOfMemoryError
 from bench.plan import ProgramPlan, training_flops
@@ -95,6 +95,29 @@ class Program:
     def has_room(self) -> bool:
         """A lane is free that no waiting trial will take."""
         return self.error is None and len(self.waiting) < self._seats.count(None)
+
+    def work(self) -> dict[str, float | None]:
+        """Of one training iteration of one lane, for the journal: as it is planned, and as XLA counts it."""
+        plan, mesh, beside = self.plan, self.ready.data.mesh, self.plan.strategy == "vmap"
+        one = roofline.work(
+            plan.layers,
+            self.ready.data.dataset.image_shape,
+            plan.microbatch,
+            plan.batch_sizes,
+            plan.optimizers,
+            plan.augment,
+            beside,
+        )
+        # Of what XLA counts, a device does one lane's in turn, or all its lanes' side by side, and of each
+        # lane its share of the examples.
+        here = plan.lanes // mesh.shape["lanes"] if beside else 1
+        flops, size = (n and n * mesh.shape["batch"] / here for n in self.ready.counted)
+        return {
+            "flops_per_iteration": one.flops,
+            "bytes_per_iteration": one.bytes,
+            "xla_flops": flops,
+            "xla_bytes": size,
+        }
 
     def fill(self) -> list[Seat]:
         """Seats whoever waits in free lanes; to be called between epochs. Returns the seats of new trials."""

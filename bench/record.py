@@ -25,6 +25,7 @@ Score = tuple[float, float, str]
 _DONE = ("completed", "diverged", "failed")  # these stay as they are when the sweep starts again
 _BAD = ("diverged", "failed")  # these rank last
 _UNMEASURED = math.inf
+WORK = ("flops_per_iteration", "bytes_per_iteration", "xla_flops", "xla_bytes")
 
 
 @dataclass(slots=True)
@@ -48,12 +49,14 @@ class ProgramRecord:
     """One program as the journal tells it: its newest plan, and its dispatches.
 
     Attributes:
+        work: FLOPs and bytes of one training iteration of one lane, as `Program.work` tells them.
         input_s: seconds of giving its lanes what they train on; None where an older journal does not tell.
     """
 
     plan: dict[str, Any]
     compile_s: float = 0.0
     peak_bytes: int | None = None
+    work: dict[str, float | None] = field(default_factory=dict)
     train: Dispatches = field(default_factory=Dispatches)
     input_s: float | None = 0.0
     eval_s: float = 0.0
@@ -77,6 +80,7 @@ class Results:
         statuses: how many trials have each status.
         compile_s: wall-clock seconds in which programs were compiled, several at a time.
         tune_s: program → wall-clock seconds of choosing how it computes, no part of `compile_s`.
+        peaks: what the machine of the newest process reaches (`roofline.Peaks`), None until it is measured.
         finished: the last `finish` event, None while the sweep is unfinished.
     """
 
@@ -87,6 +91,7 @@ class Results:
     statuses: Counter[str] = field(default_factory=Counter)
     compile_s: float = 0.0
     tune_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    peaks: dict[str, Any] | None = None
     finished: dict[str, Any] | None = None
     # The best score of the completed trials; and of all that are measured, None once it must be looked for.
     _best_completed: Score | None = field(default=None, compare=False)
@@ -127,9 +132,12 @@ class Results:
                 known.plan = plan
                 known.compile_s += event["compile_s"]
                 known.peak_bytes = event["peak_bytes"]
+                known.work = {name: event.get(name) for name in WORK}
             case "run":
                 self.runs.append(dict(event))
                 self._restart()
+            case "peaks":
+                self.peaks = {name: value for name, value in event.items() if name != "event"}
             case "finish":
                 self.finished = dict(event)
 
@@ -172,7 +180,7 @@ class Results:
 
     def _restart(self) -> None:
         """A new process begins: what it had not finished starts again from the beginning."""
-        self.finished = None
+        self.finished = self.peaks = None
         self.trials = {name: r for name, r in self.trials.items() if r.status in _DONE}
         self.curves = self.curves.of(self.trials)
         self._recount()

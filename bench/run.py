@@ -147,11 +147,27 @@ class Run:
             try:
                 with progress:
                     reason = sweep.run()
+                if results.programs:  # last, so that they delay no step
+                    sweep.record(*self._peaks(devices))
                 ended = {"wall_s": self._elapsed_s(), "data_s": self.data_s}
                 sweep.record({"event": "finish", "reason": reason, **ended})
             finally:
                 write_views(workdir, results)
         return results
+
+    def _peaks(self, devices: list[Any]) -> list[dict[str, Any]]:
+        """What the devices reach at best, as an event; none if they cannot say: the sweep is done anyhow."""
+        from jax.errors import JaxRuntimeError
+
+        from bench import memory, peaks
+
+        free = memory.free_bytes(devices[0], len(devices))
+        try:
+            found = peaks.measure(devices, self.settings.precision, free)
+        except JaxRuntimeError as error:
+            self.console.print(f"peaks could not be measured: {error}", markup=False)
+            return []
+        return [{"event": "peaks", **found.to_json()}]
 
     def _elapsed_s(self) -> float:
         return time.perf_counter() - self.started

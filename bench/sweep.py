@@ -119,6 +119,7 @@ class Sweep:
             about = {
                 "compile_s": program.ready.compile_s,
                 "peak_bytes": program.ready.peak_bytes,
+                **program.work(),
             }
             self.record({"event": "program", "plan": program.plan.to_json(), **about})
             self.progress.message(f"compiled {number} of {len(programs)}")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import jax
 import pytest
 
 from bench import draws, lanes
@@ -13,7 +14,11 @@ from tests.fused import compiled, make, planned
 
 
 class Clock:
-    now = 0.0
+    """Moves when the host works, and when it waits for what a device was handed before."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.handed: list[tuple[Any, float]] = []  # results that are not ready, and their seconds
 
     def __call__(self) -> float:
         return self.now
@@ -26,6 +31,23 @@ class Clock:
             return function(*everything, **named)
 
         return slow
+
+    def hands_over(self, function: Callable, seconds: float) -> Callable:
+        """`function`, whose result is ready only so long after it has returned."""
+
+        def handing(*everything: Any) -> Any:
+            result = function(*everything)
+            self.handed.append((result, seconds))
+            return result
+
+        return handing
+
+    def block(self, result: Any) -> Any:
+        """Waits for a result, and so for all that was handed over before."""
+        if any(result is handed for handed, _ in self.handed):
+            self.now += sum(seconds for _, seconds in self.handed)
+            self.handed.clear()
+        return result
 
 
 @pytest.fixture
@@ -42,10 +64,11 @@ def program(digits, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Program:
     ready = found.ready
     ready.watch = Stopwatch(clock)
     monkeypatch.setattr(lanes, "initial_values", clock.slows(lanes.initial_values, 1e1))
-    monkeypatch.setattr(ready, "_fill", clock.slows(ready._fill, 1e2))
+    monkeypatch.setattr(ready, "_fill", clock.hands_over(ready._fill, 1e2))
     monkeypatch.setattr(draws, "order", clock.slows(draws.order, 1e3))
-    monkeypatch.setattr(ready, "_train", clock.slows(ready._train, 1e4))
+    monkeypatch.setattr(ready, "_train", clock.hands_over(ready._train, 1e4))
     monkeypatch.setattr(ready, "_evaluate", clock.slows(ready._evaluate, 1e5))
+    monkeypatch.setattr(jax, "block_until_ready", clock.block)
     found.waiting.extend(trials)
     return found
 

@@ -16,11 +16,12 @@ class Totals:
 
     Attributes:
         wall_s: of the newest process, from its start to its end; None while it runs.
-        compile_s: of all processes, like the next four.
+        compile_s: of all processes, like all down to `eval_s`.
         tune_s: choosing how programs compute.
         input_s: giving lanes what they train on; None if a journal is too old to tell.
         train_s: training dispatches.
         eval_s: evaluating dispatches.
+        peaks_s: of the newest process: measuring what the machine reaches.
         data_s: of the newest process: reading and preparing the data.
         other_s: wall time that is none of these: starting JAX, planning, the journal; None after a resume.
         statuses: how many trials have each status.
@@ -36,6 +37,7 @@ class Totals:
     input_s: float | None
     train_s: float
     eval_s: float
+    peaks_s: float
     data_s: float | None
     other_s: float | None
     statuses: Mapping[str, int]
@@ -72,6 +74,7 @@ def _phases(results: Results) -> dict[str, Any]:
         "input_s": sum(input_s) if len(input_s) == len(programs) else None,
         "train_s": sum(float(p.train.column("seconds").sum()) for p in programs),
         "eval_s": sum(p.eval_s for p in programs),
+        "peaks_s": results.peaks["seconds"] if results.peaks else 0.0,
     }
 
 

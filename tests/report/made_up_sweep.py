@@ -46,6 +46,14 @@ RUN: Event = {
     "axes": ["features", "optimizer", "learning_rate"],
     "planned": 48,
 }
+PEAKS: Event = {
+    "event": "peaks",
+    "flops_per_s": 400e9,
+    "bytes_per_s": 20e9,
+    "precision": "float32",
+    "n": 4,
+    "seconds": 0.75,
+}
 FINISH: Event = {
     "event": "finish",
     "reason": "completed",
