@@ -9,7 +9,8 @@ from bench.report.table import FACTS, Table
 
 _HOW_TIMED = (
     "A clock stops when the device is done. The first dispatch of a program in each process is its "
-    "warm-up: no rate is taken from it. Compiling, training and evaluating are timed apart."
+    "warm-up: no rate is taken from it. Compiling, tuning, feeding the lanes, training and evaluating are "
+    "timed apart. Peaks are measured after training, in the same process."
 )
 _HOW_COUNTED = (
     "Examples per second and FLOP/s count real examples in layers as wide as their trial's own, not "
