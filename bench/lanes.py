@@ -28,6 +28,7 @@ from bench.step import (
     LaneProgram,
     hyper_of,
 )
+from bench.timing import Clock, Stopwatch
 from bench.trial import Trial
 
 _FILL_NUMBERS = (
@@ -45,10 +46,12 @@ class Lanes:
         clock: seconds, monotonic.
 
     Attributes:
+        watch: its phases: `input`, `train`, `evaluate`.
         compile_s: seconds that tracing and compiling took, after `compile`.
         state_bytes: of one lane, after `compile`.
         peak_bytes: of the training function on one device, as XLA plans it, after `compile`; None where it
             does not say.
+        counted: FLOPs and bytes of the training function on one device by XLA's count, after `compile`.
     """
 
     def __init__(
@@ -56,14 +59,16 @@ class Lanes:
         program: ProgramPlan,
         data: DeviceData,
         dtype: Any = jnp.float32,
-        clock: Callable[[], float] = time.perf_counter,
+        clock: Clock = time.perf_counter,
     ):
         self.program, self.data, self.clock = program, data, clock
+        self.watch = Stopwatch(clock)
         shape, shares = data.dataset.image_shape, data.mesh.shape[mesh.BATCH_AXIS]
         self.lane = LaneProgram(program, shape, len(data.dataset.train), dtype, shares)
         self.sharding = NamedSharding(data.mesh, mesh.LANES)
         self.compile_s, self.state_bytes = 0.0, 0
         self.peak_bytes: int | None = None
+        self.counted: tuple[float | None, float | None] = (None, None)
         self._state: Any = None
         self._last: Any = None  # evaluation
         self._evaluation = data.evaluation(program.evaluation_batch)
@@ -119,6 +124,7 @@ class Lanes:
             Evaluation(*specs),
         )
         self.peak_bytes = mesh.peak_bytes(self._train)
+        self.counted = mesh.counted(self._train)
         self.compile_s = self.clock() - start
 
     @property
@@ -218,6 +224,7 @@ class Lanes:
             nowhere = [self.program.lanes] * (self.fill_size - len(slots))
             where = np.array([*slots, *nowhere], np.int32)
             self._state = self._fill(self._state, where, self._fresh(trials))
+        jax.block_until_ready(self._state)  # else the next dispatch would be timed with it
 
     def park(self, slot: int) -> Lane:
         """A lane's whole state on the host; nothing of it is lost when another trial takes the lane."""
@@ -236,22 +243,24 @@ class Lanes:
                 restore, arguments, (mesh.WHOLE, mesh.WHOLE), mesh.LANES, True
             )
         self._state = self._restore(self._state, np.array([slot], np.int32), stacked)
+        jax.block_until_ready(self._state)
 
     def train(self, active: np.ndarray, epochs: Epoch, first: int) -> float:
         """S iterations in every active lane, in one dispatch, waited for; returns its seconds.
 
         Args:
             active: (K,) bool.
-            epochs: of each lane's trial, arrays with a leading lane axis, on the host or the devices.
+            epochs: of each lane's trial, arrays with a leading lane axis.
             first: the first of these iterations, counted in the epoch.
         """
-        start = self.clock()
-        epochs = epochs._replace(rates=np.asarray(epochs.rates, self._dtype))
-        self._state = self._train(
-            self._state, (active, epochs), (np.int32(first), self.data.training)
-        )
-        jax.block_until_ready(self._state)
-        return self.clock() - start
+        with self.watch("input"):
+            rates = np.asarray(epochs.rates, self._dtype)
+            each = jax.device_put((active, epochs._replace(rates=rates)), self.sharding)
+            jax.block_until_ready(each)
+        with self.watch("train"):
+            shared = (np.int32(first), self.data.training)
+            self._state = jax.block_until_ready(self._train(self._state, each, shared))
+        return self.watch.take("train")
 
     def evaluate(self) -> tuple[Mapping[str, np.ndarray], float]:
         """Every lane's metrics, and the seconds they took.
@@ -261,14 +270,14 @@ class Lanes:
             the epoch as it was trained), `train_…`, `valid_…` and `test_…` `loss` and `accuracy` (of the
             weights as they are now), `collapsed`; and the seconds.
         """
-        start = self.clock()
-        self._last = self._evaluate(self._state, (), (self._evaluation, self.data.training))
-        loss, correct, collapsed = jax.device_get(
-            (self._last.loss, self._last.correct, self._last.collapsed)
-        )
-        sums = (self._state.loss, self._state.weight, self._state.correct, self._state.seen)
-        run_loss, weight, run_correct, seen = jax.device_get(sums)
-        seconds = self.clock() - start
+        with self.watch("evaluate"):
+            self._last = self._evaluate(self._state, (), (self._evaluation, self.data.training))
+            loss, correct, collapsed = jax.device_get(
+                (self._last.loss, self._last.correct, self._last.collapsed)
+            )
+            sums = (self._state.loss, self._state.weight, self._state.correct, self._state.seen)
+            run_loss, weight, run_correct, seen = jax.device_get(sums)
+        seconds = self.watch.take("evaluate")
         with np.errstate(divide="ignore", invalid="ignore"):
             metrics = {"running_loss": run_loss / weight, "running_accuracy": run_correct / seen}
             for segment, name in ((TRAIN, "train"), (VALID, "valid"), (TEST, "test")):

@@ -23,7 +23,7 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from bench import costs as model
-from bench import host, timing
+from bench import fingerprint, host
 from bench.costs import Amounts, Costs, Workload
 from bench.data import Dataset, Preprocessing
 from bench.data.dataset import Split
@@ -71,10 +71,10 @@ def measure(devices: Sequence[jax.Device]) -> Costs:
     """
     dataset = _noise()
     workload = Workload(dataset.image_shape, CLASSES, EXAMPLES, EXAMPLES)
-    machine = timing.machine(list(devices))
+    machine = fingerprint.machine(list(devices))
     data = DeviceData(dataset, lane_mesh(devices))
     assumed = replace(
-        model.default(machine.platform), chip=timing.chip(devices), devices=len(devices)
+        model.default(machine.platform), chip=fingerprint.chip(devices), devices=len(devices)
     )
     programs = []
     for settings in PROBES:

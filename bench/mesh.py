@@ -123,3 +123,14 @@ def peak_bytes(executable: Any) -> int | None:
         + analysis.output_size_in_bytes
         - analysis.alias_size_in_bytes
     )
+
+
+def counted(executable: Any) -> tuple[float | None, float | None]:
+    """FLOPs, and bytes read and written, of an executable on one device by XLA's count; None if unknown.
+
+    A loop's body counts once, however often it runs, and of a branch the dearer side.
+    """
+    analysis = executable.cost_analysis() or {}
+    flops, size = (analysis.get(name) for name in ("flops", "bytes accessed"))
+    # Negative where XLA does not know.
+    return flops if flops and flops > 0 else None, size if size and size > 0 else None

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from bench import draws, layers, optim
+from bench import draws, layers, optim, roofline
 from bench.lanes import Lanes
 from bench.memory import OutOfMemoryError
 from bench.plan import ProgramPlan, training_flops
@@ -96,8 +96,35 @@ class Program:
         """A lane is free that no waiting trial will take."""
         return self.error is None and len(self.waiting) < self._seats.count(None)
 
+    def work(self) -> dict[str, float | None]:
+        """Of one training iteration of one lane, for the journal: as it is planned, and as XLA counts it."""
+        plan, mesh, beside = self.plan, self.ready.data.mesh, self.plan.strategy == "vmap"
+        one = roofline.work(
+            plan.layers,
+            self.ready.data.dataset.image_shape,
+            plan.microbatch,
+            plan.batch_sizes,
+            plan.optimizers,
+            plan.augment,
+            beside,
+        )
+        # Of what XLA counts, a device does one lane's in turn, or all its lanes' side by side, and of each
+        # lane its share of the examples.
+        here = plan.lanes // mesh.shape["lanes"] if beside else 1
+        flops, size = (n and n * mesh.shape["batch"] / here for n in self.ready.counted)
+        return {
+            "flops_per_iteration": one.flops,
+            "bytes_per_iteration": one.bytes,
+            "xla_flops": flops,
+            "xla_bytes": size,
+        }
+
     def fill(self) -> list[Seat]:
         """Seats whoever waits in free lanes; to be called between epochs. Returns the seats of new trials."""
+        with self.ready.watch("input"):
+            return self._fill()
+
+    def _fill(self) -> list[Seat]:
         free = [lane for lane, seat in enumerate(self._seats) if seat is None]
         taken = [(lane, self.waiting.popleft()) for lane in free[: len(self.waiting)]]
         if taken and not self.ready.is_open:
@@ -131,14 +158,19 @@ class Program:
         self.ready.close()
 
     def train(self) -> dict[str, Any]:
-        """One dispatch of S iterations, or those left of the epoch, in all seats; its journal event."""
+        """One dispatch of S iterations, or those left of the epoch, in all seats; its journal event.
+
+        Its `seconds` are the dispatch's alone; `input_s` is what the host has done since the last one to
+        give the lanes what they train on: initial parameters, orders, keys, rates, and bringing them there.
+        """
         plan, total = self.plan, self.ready.lane.iterations_per_epoch
-        if self.between_epochs:
-            self._epoch = self._begin_epoch()
-        assert self._epoch is not None
         first, last = self.first, min(self.first + plan.steps, total)
         active = np.array([seat is not None for seat in self._seats])
-        epoch = self._epoch._replace(rates=self._rates(first, last))
+        with self.ready.watch("input"):
+            if self.between_epochs:
+                self._epoch = self._begin_epoch()
+            assert self._epoch is not None
+            epoch = self._epoch._replace(rates=self._rates(first, last))
         seconds = self.ready.train(active, epoch, first)
         self._share(seconds)
         self.first = last % total
@@ -152,6 +184,7 @@ class Program:
             "event": "train",
             "program": plan.id,
             "seconds": seconds,
+            "input_s": self.ready.watch.take("input"),
             "iterations": last - first,
             "lanes": len(self.seated),
             "examples": len(self.seated) * seen,

@@ -5,7 +5,7 @@ view of it, made from `Results`. These stay small in long runs: an epoch and a d
 
 import math
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ Score = tuple[float, float, str]
 _DONE = ("completed", "diverged", "failed")  # these stay as they are when the sweep starts again
 _BAD = ("diverged", "failed")  # these rank last
 _UNMEASURED = math.inf
+WORK = ("flops_per_iteration", "bytes_per_iteration", "xla_flops", "xla_bytes")
 
 
 @dataclass(slots=True)
@@ -45,13 +46,26 @@ class TrialRecord:
 
 @dataclass(slots=True)
 class ProgramRecord:
-    """One program as the journal tells it: its newest plan, and its dispatches."""
+    """One program as the journal tells it: its newest plan, and its dispatches.
+
+    Attributes:
+        work: FLOPs and bytes of one training iteration of one lane, as `Program.work` tells them.
+        input_s: seconds of giving its lanes what they train on; None where an older journal does not tell.
+    """
 
     plan: dict[str, Any]
     compile_s: float = 0.0
     peak_bytes: int | None = None
+    work: dict[str, float | None] = field(default_factory=dict)
     train: Dispatches = field(default_factory=Dispatches)
+    input_s: float | None = 0.0
     eval_s: float = 0.0
+
+    def trained(self, event: Mapping[str, Any]) -> None:
+        """Takes in a training dispatch."""
+        self.train.append(event)
+        more = event.get("input_s")
+        self.input_s = None if more is None or self.input_s is None else self.input_s + more
 
 
 @dataclass
@@ -65,6 +79,8 @@ class Results:
         runs: what was written at each start of a process: hardware, software, data, counts.
         statuses: how many trials have each status.
         compile_s: wall-clock seconds in which programs were compiled, several at a time.
+        tune_s: program → wall-clock seconds of choosing how it computes, no part of `compile_s`.
+        peaks: what the machine of the newest process reaches (`roofline.Peaks`), None until it is measured.
         finished: the last `finish` event, None while the sweep is unfinished.
     """
 
@@ -74,6 +90,8 @@ class Results:
     runs: list[dict[str, Any]] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=Counter)
     compile_s: float = 0.0
+    tune_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    peaks: dict[str, Any] | None = None
     finished: dict[str, Any] | None = None
     # The best score of the completed trials; and of all that are measured, None once it must be looked for.
     _best_completed: Score | None = field(default=None, compare=False)
@@ -97,7 +115,7 @@ class Results:
             case "epoch":
                 self._epoch(event)
             case "train":
-                self.programs[event["program"]].train.append(event)
+                self.programs[event["program"]].trained(event)
             case "evaluate":
                 self.programs[event["program"]].eval_s += event["seconds"]
             case "trial":
@@ -106,15 +124,20 @@ class Results:
                 self._end(event)
             case "compile":
                 self.compile_s += event["seconds"]
+            case "tune":  # perhaps before the program itself is told
+                self.tune_s[event["program"]] += event["seconds"]
             case "program":
                 plan = dict(event["plan"])
                 known = self.programs.setdefault(plan["id"], ProgramRecord(plan))
                 known.plan = plan
                 known.compile_s += event["compile_s"]
                 known.peak_bytes = event["peak_bytes"]
+                known.work = {name: event.get(name) for name in WORK}
             case "run":
                 self.runs.append(dict(event))
                 self._restart()
+            case "peaks":
+                self.peaks = {name: value for name, value in event.items() if name != "event"}
             case "finish":
                 self.finished = dict(event)
 
@@ -157,7 +180,7 @@ class Results:
 
     def _restart(self) -> None:
         """A new process begins: what it had not finished starts again from the beginning."""
-        self.finished = None
+        self.finished = self.peaks = None
         self.trials = {name: r for name, r in self.trials.items() if r.status in _DONE}
         self.curves = self.curves.of(self.trials)
         self._recount()

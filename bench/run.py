@@ -120,7 +120,7 @@ class Run:
 
     def _train(self, saved: Mapping[str, Any]) -> Results:
         # JAX takes seconds to import: whatever is wrong with a config is said before.
-        from bench import timing
+        from bench import fingerprint
         from bench.devices import prepare
         from bench.sweep import Sweep
 
@@ -128,7 +128,7 @@ class Run:
         devices = prepare(
             options.devices, options.batch_devices, self.settings.precision, options.cache_dir
         )
-        machine = timing.machine(devices, options.batch_devices)
+        machine = fingerprint.machine(devices, options.batch_devices)
         decided = self._plan(machine, self._costs(machine, devices))
         pool = self._pool(decided, devices)
         _begin(workdir, saved, [program.to_json() for program in decided.programs])
@@ -140,30 +140,46 @@ class Run:
                 self.sampler, pool, self.dataset, workdir, journal, results, progress, limit_s
             )
             about = {
-                "hardware": timing.hardware(devices),
-                "software": timing.software(self.settings.precision),
+                "hardware": fingerprint.hardware(devices),
+                "software": fingerprint.software(self.settings.precision),
             }
             sweep.record({**_run_event(self.settings, self.dataset, self.sampler.known), **about})
             try:
                 with progress:
                     reason = sweep.run()
+                if results.programs:  # last, so that they delay no step
+                    sweep.record(*self._peaks(devices))
                 ended = {"wall_s": self._elapsed_s(), "data_s": self.data_s}
                 sweep.record({"event": "finish", "reason": reason, **ended})
             finally:
                 write_views(workdir, results)
         return results
 
+    def _peaks(self, devices: list[Any]) -> list[dict[str, Any]]:
+        """What the devices reach at best, as an event; none if they cannot say: the sweep is done anyhow."""
+        from jax.errors import JaxRuntimeError
+
+        from bench import memory, peaks
+
+        free = memory.free_bytes(devices[0], len(devices))
+        try:
+            found = peaks.measure(devices, self.settings.precision, free)
+        except JaxRuntimeError as error:
+            self.console.print(f"peaks could not be measured: {error}", markup=False)
+            return []
+        return [{"event": "peaks", **found.to_json()}]
+
     def _elapsed_s(self) -> float:
         return time.perf_counter() - self.started
 
     def _costs(self, machine: Machine, devices: list[Any]) -> Costs:
         """Of this machine: measured before, or now if that is worth it, or assumed."""
-        from bench import timing
+        from bench import fingerprint
 
         assumed = costing.default(machine.platform)
         if self.options.cache_dir is None or self.options.plan != "cost":
             return assumed
-        known = costing.load(self.options.cache_dir, timing.chip(devices))
+        known = costing.load(self.options.cache_dir, fingerprint.chip(devices))
         if known is not None:
             return known
         expected = self._plan(machine, assumed)

@@ -7,7 +7,7 @@ sampler ─► trials ─► programs' lanes: fill · train · evaluate ─► j
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from bench.program import Program, Seat
 from bench.record import Journal, Results, finite
 from bench.report import Progress
 from bench.search import Sampler
+from bench.timing import Clock, Stopwatch
 from bench.trial import Trial
 
 
@@ -47,12 +48,13 @@ class Sweep:
         results: Results,
         progress: Progress,
         limit_s: float = math.inf,
-        clock: Callable[[], float] = time.perf_counter,
+        clock: Clock = time.perf_counter,
     ):
         self.sampler, self.pool = sampler, pool
         self.dataset, self.workdir = dataset, workdir
         self.journal, self.results = journal, results
         self.progress, self.limit_s, self.clock = progress, limit_s, clock
+        self.watch = Stopwatch(clock)
         self._done_epochs = 0
         self._planned_epochs = (0, 0)  # of how many known trials
         self._warm: set[str] = set()
@@ -102,7 +104,11 @@ class Sweep:
 
         One that does not fit the devices is taken apart, and what is too large by itself fails.
         """
-        start = self.clock()
+        with self.watch("compile"):
+            self._compile(programs)
+        self.record({"event": "compile", "seconds": self.watch.take("compile")})
+
+    def _compile(self, programs: Sequence[Program]) -> None:
         self.progress.message(f"programs to compile: {len(programs)}")
         for number, program in enumerate(self.pool.compile(programs), 1):
             if program.error:
@@ -113,10 +119,10 @@ class Sweep:
             about = {
                 "compile_s": program.ready.compile_s,
                 "peak_bytes": program.ready.peak_bytes,
+                **program.work(),
             }
             self.record({"event": "program", "plan": program.plan.to_json(), **about})
             self.progress.message(f"compiled {number} of {len(programs)}")
-        self.record({"event": "compile", "seconds": self.clock() - start})
 
     def _started(self, trial: Trial, program: Program) -> dict[str, Any]:
         layers = trial.layers(self.dataset.classes)

@@ -19,6 +19,17 @@ def precision():
     jax.config.update("jax_enable_x64", True)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def brief_peaks():
+    """Every sweep ends with measuring the machine, which tests of sweeps need not wait for."""
+    from bench import peaks
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(peaks, "CPU", peaks.Sizes((16,), 1 << 12))
+        patch.setattr(peaks, "DISPATCH_S", 1e-4)
+        yield
+
+
 @pytest.fixture(scope="session")
 def digits():
     """scikit-learn's handwritten digits, cut to 130 training examples, as small as the proofs allow."""

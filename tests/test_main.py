@@ -150,6 +150,7 @@ def test_the_time_limit_ends_a_sweep_in_order(tmp_path):
     assert done.returncode == 0, done.stderr
     results = Results.read(tmp_path / "run")
     assert results.finished["reason"] == "time limit"
+    assert results.peaks["flops_per_s"] > 0
     assert {r.status for r in results.trials.values()} == {"paused"}
     assert len(pd.read_csv(tmp_path / "run" / "trials.csv")) == 2
 

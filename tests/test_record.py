@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.record import METRICS, Journal, Results, TrialRecord
+from bench.record import METRICS, Dispatches, Journal, Results, TrialRecord
 from bench.trial import Trial
 
 DRAWN = settings(deadline=None, max_examples=40, database=None)
@@ -22,7 +22,7 @@ TRIALS = [Trial.create({"seed": seed}, {}) for seed in range(6)]
 
 TRAIN: Event = {
     "event": "train", "program": "p", "seconds": 0.5, "iterations": 4, "lanes": 2, "examples": 128,
-    "flops": 1e9, "slot_flops": 2e9, "warmup": False,
+    "flops": 1e9, "slot_flops": 2e9, "warmup": False, "input_s": 0.03125,
 }  # fmt: skip
 
 
@@ -87,9 +87,10 @@ def test_results_tell_what_the_journal_does(tmp_path: Path) -> None:
     assert record.metrics == {**dict.fromkeys(METRICS, 0.5), "valid_accuracy": 0.9}
     assert (record.collapsed, record.error) == (True, "why")
     assert [(row["epoch"], row["step"]) for row in found.curves] == [(1, 10), (2, 20)]
-    row = {name: value for name, value in TRAIN.items() if name not in ("event", "program")}
+    row = {name: TRAIN[name] for name in Dispatches.TYPES}
     assert list(found.programs["p"].train) == [row, row]
     assert found.programs["p"].eval_s == 0.5
+    assert found.programs["p"].input_s == 0.0625
     assert found.runs == [run()]
     assert found.finished == events[-1]
 
@@ -111,6 +112,21 @@ def test_after_a_restart_the_unfinished_begin_again(status: str) -> None:
         found.add(event)
     assert found.trials[TRIALS[1].id].epochs == 1
     assert sum(row["trial"] == TRIALS[1].id for row in found.curves) == (3 if kept else 1)
+
+
+def test_input_is_unknown_once_a_dispatch_does_not_tell() -> None:
+    """As in journals from before it was taken: what is left of them would be too little."""
+    program = {"event": "program", "plan": {"id": "p"}, "compile_s": 2.0, "peak_bytes": None}
+    old = {name: value for name, value in TRAIN.items() if name != "input_s"}
+    found = [results(run(), program, *told) for told in ([], [TRAIN], [TRAIN, old], [old, TRAIN])]
+    assert [f.programs["p"].input_s for f in found] == [0.0, 0.03125, None, None]
+
+
+def test_tuning_may_be_told_before_its_program() -> None:
+    tuned = [
+        {"event": "tune", "program": p, "seconds": s} for p, s in (("p", 1), ("q", 2), ("p", 4))
+    ]
+    assert results(run(), *tuned).tune_s == {"p": 5, "q": 2}
 
 
 def test_programs_add_up_over_restarts() -> None:

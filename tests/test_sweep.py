@@ -1,5 +1,6 @@
 """The loop: one compile a program, refill, what the journal holds, and the sampler's view of it."""
 
+import json
 import logging
 import re
 
@@ -7,8 +8,10 @@ import jax
 import pytest
 from rich.console import Console
 
+from bench import peaks
 from bench.config import defaults, resolve
 from bench.record import Results, read_journal
+from bench.report.stats import totals
 from bench.run import Options, Run
 from bench.trial import Trial
 
@@ -80,7 +83,7 @@ def test_the_journal_holds_every_trial_and_epoch_once_and_reads_back_as_it_was(r
     events = list(read_journal(workdir / "journal.jsonl"))
     kinds = [event["event"] for event in events]
     assert kinds[0] == "run"
-    assert kinds[-1] == "finish"
+    assert kinds[-2:] == ["peaks", "finish"]  # measured last, where that delays no step
     assert kinds.count("trial") == kinds.count("end") == 6
     epochs = [(e["trial"], e["epoch"]) for e in events if e["event"] == "epoch"]
     assert sorted(epochs) == sorted((t, e) for t in results.trials for e in (1, 2))
@@ -91,8 +94,39 @@ def test_the_journal_holds_every_trial_and_epoch_once_and_reads_back_as_it_was(r
     eval_s = sum(e["seconds"] for e in events if e["event"] == "evaluate")
     shares = sum(record.seconds for record in results.trials.values())
     assert shares == pytest.approx(train_s + eval_s)
+    spent = totals(results)
+    assert min(e["input_s"] for e in events if e["event"] == "train") > 0
+    assert spent.input_s == pytest.approx(sum(e.get("input_s", 0) for e in events))
+    assert 0 <= spent.other_s < spent.wall_s
     seen = sum(e["examples"] for e in events if e["event"] == "train")
     assert seen == 6 * 2 * results.runs[-1]["data"]["train"]
+
+
+def test_the_report_says_how_near_to_its_peak_each_program_came(run):
+    results, workdir, _ = run(lanes=2)
+    content = json.loads((workdir / "run.json").read_text())
+    measured = content["hardware"]["peaks"]
+    assert measured["flops_per_s"] > 0
+    assert measured["precision"] == "float64"
+    assert content["totals"]["peaks_s"] == measured["seconds"]
+    for program in content["programs"]:
+        roof = measured["flops_per_s"]
+        if program["bound"] == "memory":
+            roof = program["intensity"] * measured["bytes_per_s"]
+        assert program["peak_fraction"] == pytest.approx(1e9 * program["gflops_per_s"] / roof)
+        assert program["xla_flops"] > program["flops_per_iteration"] / 2 > 0
+    assert Results.read(workdir).peaks == results.peaks
+
+
+def test_a_machine_that_cannot_be_measured_finishes_its_sweep(run, monkeypatch):
+    def full(*_):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED")
+
+    monkeypatch.setattr(peaks, "measure", full)
+    results, workdir, _ = run()
+    assert results.finished["reason"] == "completed"
+    assert results.peaks is None
+    assert json.loads((workdir / "run.json").read_text())["hardware"]["peaks"] is None
 
 
 def test_without_a_validation_split_training_ranks(run):

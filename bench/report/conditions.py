@@ -1,5 +1,6 @@
 """Under what conditions a sweep ran, and how its timings were taken."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from bench.record import Results
@@ -8,7 +9,8 @@ from bench.report.table import FACTS, Table
 
 _HOW_TIMED = (
     "A clock stops when the device is done. The first dispatch of a program in each process is its "
-    "warm-up: no rate is taken from it. Compiling, training and evaluating are timed apart."
+    "warm-up: no rate is taken from it. Compiling, tuning, feeding the lanes, training and evaluating are "
+    "timed apart. Peaks are measured after training, in the same process."
 )
 _HOW_COUNTED = (
     "Examples per second and FLOP/s count real examples in layers as wide as their trial's own, not "
@@ -22,6 +24,7 @@ def conditions(results: Results) -> Table:
     rows = (
         ("started", _known(run.get("time"))),
         *_hardware(run.get("hardware", {})),
+        ("measured peaks", _peaks(results.peaks)),
         *_software(run.get("software", {})),
         *_data(run.get("data", {})),
         ("how timed", _HOW_TIMED),
@@ -36,6 +39,16 @@ def _hardware(hardware: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     return (
         ("CPU", f"{_known(hardware.get('cpu'))}; cores: {cores}; memory: {memory}"),
         ("devices", f"{units.count(hardware.get('devices'))} × {kind} (platform: {platform})"),
+    )
+
+
+def _peaks(peaks: Mapping[str, Any] | None) -> str:
+    if peaks is None:
+        return units.UNKNOWN
+    flops, size = (units.number(peaks[name] / 1e9) for name in ("flops_per_s", "bytes_per_s"))
+    return (
+        f"{flops} GFLOP/s, product of {peaks['precision']} matrices; {size} GB/s, reading and writing "
+        f"memory; all devices at once, best of {units.count(peaks['n'])} dispatches"
     )
 
 

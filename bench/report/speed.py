@@ -7,27 +7,14 @@ taken from it. Its padding counts.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from bench.record import Dispatches, ProgramRecord, Results
-
-
-@dataclass(frozen=True)
-class Spread:
-    """The middle of `n` measurements and where nine tenths of them lie."""
-
-    median: float | None
-    p5: float | None
-    p95: float | None
-    n: int
-
-    @classmethod
-    def of(cls, values: np.ndarray) -> "Spread":
-        if not len(values):
-            return cls(None, None, None, 0)
-        p5, p50, p95 = (float(p) for p in np.percentile(values, (5, 50, 95)))
-        return cls(p50, p5, p95, len(values))
+from bench import roofline
+from bench.record import WORK, Dispatches, ProgramRecord, Results
+from bench.roofline import Bound, Work
+from bench.timing import Spread
 
 
 @dataclass(frozen=True)
@@ -40,7 +27,8 @@ class Timing:
         microbatch: examples an iteration; a step of a trial takes its batch size of them.
         padded: narrower or shallower trials run in the layers of the widest and deepest.
         parameters: of those layers.
-        compile_s: measured, over all processes, like `train_s` and `eval_s`, all dispatches included.
+        compile_s: measured, over all processes, like `tune_s`, `input_s` (None where an older journal does
+            not tell), `train_s` and `eval_s`, all dispatches included.
         expected_s: what the planner expected: `compile`, and `train`, which evaluating is part of.
         ms_per_step: batch size → milliseconds in which every active lane makes one update, over dispatches.
         ms_per_step_per_trial: batch size → the median of that over the active lanes of its dispatch.
@@ -51,7 +39,13 @@ class Timing:
             widths, short last batches and idle lanes.
         expected_waste: the same as the planner expected it, its known trials alone.
         peak_bytes: the most memory in use on a device.
-        peak_fraction: of the FLOP/s that the machine can reach; unknown until that is measured.
+        flops_per_iteration, bytes_per_iteration: of one lane's training iteration at the program's own
+            widths (`roofline.work`).
+        xla_flops, xla_bytes: the same by XLA's count, all that is computed.
+        intensity: FLOPs for each byte.
+        bound: "compute" or "memory": what limits it on this machine first.
+        peak_fraction: `gflops_per_s` of what the machine can reach under that bound. More than 1 is possible
+            where memory bounds and the caches are quicker. None, like the bound, until peaks are measured.
     """
 
     program: str
@@ -73,7 +67,15 @@ class Timing:
     padding_waste: float | None
     expected_waste: float | None
     peak_bytes: int | None
-    peak_fraction: float | None = None
+    flops_per_iteration: float | None
+    bytes_per_iteration: float | None
+    xla_flops: float | None
+    xla_bytes: float | None
+    intensity: float | None
+    bound: str | None
+    peak_fraction: float | None
+    tune_s: float
+    input_s: float | None
 
 
 def timings(results: Results) -> tuple[Timing, ...]:
@@ -81,17 +83,24 @@ def timings(results: Results) -> tuple[Timing, ...]:
     members = {name: set(p.plan["trials"]) for name, p in results.programs.items()}
     for record in results.trials.values():
         members.setdefault(record.program, set()).add(record.trial.id)
-    return tuple(_timing(p, len(members[name])) for name, p in results.programs.items())
+    return tuple(
+        _timing(p, len(members[name]), results.tune_s.get(name, 0.0), results.peaks)
+        for name, p in results.programs.items()
+    )
 
 
-def _timing(record: ProgramRecord, trials: int) -> Timing:
+def _timing(
+    record: ProgramRecord, trials: int, tune_s: float, peaks: Mapping[str, Any] | None
+) -> Timing:
     plan, train = record.plan, record.train
     seconds, iterations, lanes = (train.column(n) for n in ("seconds", "iterations", "lanes"))
     measured = (train.column("warmup") == 0) & (iterations > 0) & (lanes > 0)
     ms = 1000 * seconds[measured] / iterations[measured]
     per_trial = Spread.of(ms / lanes[measured]).median
     of_step = {b: iterations_of_step(b, plan["microbatch"]) for b in plan["batch_sizes"]}
-    gflops = _rate(train, "flops", measured)
+    rate = _rate(train, "flops", measured)
+    work = {name: record.work.get(name) for name in WORK}
+    intensity, bound = _roof(work, peaks)
     return Timing(
         program=plan["id"],
         trials=trials,
@@ -110,11 +119,30 @@ def _timing(record: ProgramRecord, trials: int) -> Timing:
             b: None if per_trial is None else n * per_trial for b, n in of_step.items()
         },
         examples_per_s=_rate(train, "examples", measured),
-        gflops_per_s=None if gflops is None else gflops / 1e9,
+        gflops_per_s=None if rate is None else rate / 1e9,
         padding_waste=_waste(train),
         expected_waste=plan.get("waste"),
         peak_bytes=record.peak_bytes,
+        **work,
+        intensity=intensity,
+        bound=bound.kind if bound else None,
+        peak_fraction=rate / bound.flops_per_s if bound and rate is not None else None,
+        tune_s=tune_s,
+        input_s=record.input_s,
     )
+
+
+def _roof(
+    work: Mapping[str, float | None], peaks: Mapping[str, Any] | None
+) -> tuple[float | None, Bound | None]:
+    """A program's arithmetic intensity, and what bounds it there."""
+    flops, size = work["flops_per_iteration"], work["bytes_per_iteration"]
+    if not flops or not size:
+        return None, None
+    intensity = Work(flops, size).intensity
+    if peaks is None:
+        return intensity, None
+    return intensity, roofline.bound(intensity, peaks["flops_per_s"], peaks["bytes_per_s"])
 
 
 def iterations_of_step(batch_size: int, microbatch: int) -> int:

@@ -12,12 +12,18 @@ _Z95 = 1.959964  # of the normal distribution: 95 % lie within ± this
 
 @dataclass(frozen=True)
 class Totals:
-    """What the whole sweep took, in seconds.
+    """What the whole sweep took, in seconds. No second is in two of them.
 
     Attributes:
         wall_s: of the newest process, from its start to its end; None while it runs.
-        compile_s: of all processes, like `train_s` and `eval_s`.
+        compile_s: of all processes, like all down to `eval_s`.
+        tune_s: choosing how programs compute.
+        input_s: giving lanes what they train on; None if a journal is too old to tell.
+        train_s: training dispatches.
+        eval_s: evaluating dispatches.
+        peaks_s: of the newest process: measuring what the machine reaches.
         data_s: of the newest process: reading and preparing the data.
+        other_s: wall time that is none of these: starting JAX, planning, the journal; None after a resume.
         statuses: how many trials have each status.
         trials_per_hour: completed ones over wall time; None after a resume, since nobody
             recorded how long a process that was killed had run.
@@ -27,9 +33,13 @@ class Totals:
 
     wall_s: float | None
     compile_s: float
+    tune_s: float
+    input_s: float | None
     train_s: float
     eval_s: float
+    peaks_s: float
     data_s: float | None
+    other_s: float | None
     statuses: Mapping[str, int]
     trials_per_hour: float | None
     processes: int
@@ -39,24 +49,33 @@ class Totals:
 def totals(results: Results) -> Totals:
     """The sums of a whole run, in seconds; None where the journal does not tell."""
     finish = results.finished or {}
-    programs = results.programs.values()
     statuses = {status: n for status, n in sorted(results.statuses.items()) if n}
     wall = finish.get("wall_s")
+    whole = wall if len(results.runs) == 1 else None  # of all that the phases are of
+    phases = {**_phases(results), "data_s": finish.get("data_s")}
+    known = [seconds for seconds in phases.values() if seconds is not None]
     return Totals(
         wall_s=wall,
-        compile_s=results.compile_s,
-        train_s=sum(float(p.train.column("seconds").sum()) for p in programs),
-        eval_s=sum(p.eval_s for p in programs),
-        data_s=finish.get("data_s"),
+        **phases,
+        other_s=whole - sum(known) if whole and len(known) == len(phases) else None,
         statuses=statuses,
-        trials_per_hour=(
-            results.statuses["completed"] / (wall / 3600)
-            if wall and len(results.runs) == 1
-            else None
-        ),
+        trials_per_hour=results.statuses["completed"] / (whole / 3600) if whole else None,
         processes=len(results.runs),
         reason=finish.get("reason"),
     )
+
+
+def _phases(results: Results) -> dict[str, Any]:
+    programs = results.programs.values()
+    input_s = [p.input_s for p in programs if p.input_s is not None]
+    return {
+        "compile_s": results.compile_s,
+        "tune_s": sum(results.tune_s.values()),
+        "input_s": sum(input_s) if len(input_s) == len(programs) else None,
+        "train_s": sum(float(p.train.column("seconds").sum()) for p in programs),
+        "eval_s": sum(p.eval_s for p in programs),
+        "peaks_s": results.peaks["seconds"] if results.peaks else 0.0,
+    }
 
 
 def newest_run(results: Results) -> dict[str, Any]:

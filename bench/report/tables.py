@@ -17,6 +17,10 @@ _WASTE = (
     "Padding waste: the share of the training FLOPs computed that no trial needed, of padded widths, "
     "short last batches and idle lanes."
 )
+_PEAK = (
+    "Of peak: GFLOP/s of what the measured peaks allow at the program's FLOPs for each byte, bound by "
+    "compute or by memory."
+)
 
 
 def programs(results: Results) -> Table:
@@ -61,12 +65,15 @@ def timing(results: Results) -> Table:
     """How fast each program trained."""
     names = ("ms/step", "p5", "p95", "n", "ms/step/trial", "examples/s", "GFLOP/s", "of peak")
     measures = (Column(name, right=True, drop=order) for order, name in enumerate(names))
-    columns = (Column("program"), Column("batch size", right=True), *measures)
+    bound = Column("bound", drop=len(names))
+    columns = (Column("program"), Column("batch size", right=True), *measures, bound)
     rows = tuple(row for t in timings(results) for row in _timing_rows(t))
     note = (
         "A step updates every busy lane once. Median, 5th and 95th percentile over n dispatches. "
         "A program's rates are over all its batch sizes, and stand in its first row."
     )
+    if results.peaks:
+        note = f"{note} {_PEAK}"
     return Table("Timing", columns, rows, note)
 
 
@@ -75,13 +82,14 @@ def _timing_rows(timing: Timing) -> Iterator[tuple[str, ...]]:
         units.number(timing.examples_per_s),
         units.number(timing.gflops_per_s),
         units.percent(timing.peak_fraction),
+        timing.bound or units.UNKNOWN,
     )
     for batch_size, ms in timing.ms_per_step.items():
         numbers = (ms.median, ms.p5, ms.p95)
         per_trial = units.number(timing.ms_per_step_per_trial[batch_size])
         measured = (*map(units.number, numbers), units.count(ms.n), per_trial)
         yield (timing.program, units.count(batch_size), *measured, *rates)
-        rates = ("", "", "")
+        rates = ("", "", "", "")
 
 
 def totals(results: Results) -> Table:
@@ -96,7 +104,11 @@ def totals(results: Results) -> Table:
         ("training", units.seconds(t.train_s)),
         ("evaluating", units.seconds(t.eval_s)),
         ("compiling", units.seconds(t.compile_s)),
+        ("tuning", units.seconds(t.tune_s)),
+        ("feeding the lanes", units.seconds(t.input_s)),
+        ("measuring peaks", units.seconds(t.peaks_s)),
         ("preparing data", units.seconds(t.data_s)),
+        ("all else", units.seconds(t.other_s)),
         ("completed trials per hour", units.number(t.trials_per_hour)),
     )
     note = "" if t.processes < 2 else (

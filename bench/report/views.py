@@ -86,7 +86,8 @@ def run_json(results: Results) -> bytes:
     best = results.best
     content = {
         "schema": SCHEMA,
-        **{name: run.get(name) for name in ("time", "hardware", "software", "data")},
+        **{name: run.get(name) for name in ("time", "software", "data")},
+        "hardware": {**run["hardware"], "peaks": results.peaks} if "hardware" in run else None,
         "axes": run.get("axes"),
         "planned": run.get("planned"),
         "best": best and best.trial.id,

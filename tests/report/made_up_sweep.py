@@ -46,6 +46,14 @@ RUN: Event = {
     "axes": ["features", "optimizer", "learning_rate"],
     "planned": 48,
 }
+PEAKS: Event = {
+    "event": "peaks",
+    "flops_per_s": 400e9,
+    "bytes_per_s": 20e9,
+    "precision": "float32",
+    "n": 4,
+    "seconds": 0.75,
+}
 FINISH: Event = {
     "event": "finish",
     "reason": "completed",
@@ -85,6 +93,7 @@ def train(id: str, seconds: float, warmup: bool = False, **changes: Any) -> Even
         "event": "train",
         "program": id,
         "seconds": seconds,
+        "input_s": 0.5,
         "warmup": warmup,
         "flops": flops,
         "slot_flops": flops * 10 // 9,

@@ -1,11 +1,12 @@
 from collections.abc import Callable
 
 import pytest
-from made_up_sweep import FINISH, RUN, Event, begin, program, train
+from made_up_sweep import FINISH, PEAKS, RUN, Event, begin, program, train
 
 from bench.record import Results
 from bench.report import stats
-from bench.report.speed import Spread, timings
+from bench.report.speed import timings
+from bench.timing import Spread
 from bench.trial import Trial
 
 Read = Callable[[list[Event]], Results]
@@ -72,6 +73,50 @@ def test_what_only_a_warmup_has_run_of_has_no_speed(read: Read) -> None:
     assert timing.peak_fraction is None
 
 
+def told(flops: float, size: float, *more: Event, **changes: float) -> list[Event]:
+    """A program of 400 GFLOP/s of real work, in a lane that does `flops` and `size` an iteration."""
+    work = {"flops_per_iteration": flops, "bytes_per_iteration": size}
+    return [RUN, {**program("p"), **work}, train("p", 0.5, flops=2e11, **changes), *more]
+
+
+@pytest.mark.parametrize(
+    ("flops", "size", "bound", "fraction"),
+    # 400 GFLOP/s and 20 GB/s are in balance at 20 FLOP a byte.
+    [(40.0, 1.0, "compute", 1.0), (20.0, 1.0, "compute", 1.0), (10.0, 1.0, "memory", 2.0)],
+)
+def test_the_peak_is_that_of_the_bound_that_applies(
+    read: Read, flops: float, size: float, bound: str, fraction: float
+) -> None:
+    [timing] = timings(read(told(flops, size, PEAKS)))
+    assert timing.intensity == flops / size
+    assert timing.bound == bound
+    assert timing.peak_fraction == pytest.approx(fraction)  # more than 1 is told as it is
+
+
+def test_padding_is_no_achievement(read: Read) -> None:
+    [own] = timings(read(told(40, 1, PEAKS, slot_flops=2e11)))
+    [padded] = timings(read(told(40, 1, PEAKS, slot_flops=8e11)))
+    assert own.peak_fraction == padded.peak_fraction == pytest.approx(1.0)
+
+
+def test_without_peaks_or_counts_the_fraction_is_unknown(read: Read) -> None:
+    [unmeasured] = timings(read(told(40, 1)))
+    assert (unmeasured.intensity, unmeasured.bound, unmeasured.peak_fraction) == (40, None, None)
+    [old] = timings(read([RUN, program("p"), train("p", 0.5), PEAKS]))
+    assert (old.intensity, old.bound, old.peak_fraction) == (None, None, None)
+    assert old.xla_flops is old.flops_per_iteration is None
+    [idle] = timings(read([RUN, told(40, 1)[1], train("p", 9.0, warmup=True), PEAKS]))
+    assert (idle.bound, idle.peak_fraction) == ("compute", None)
+
+
+def test_peaks_are_those_of_the_machine_that_ran_last(read: Read) -> None:
+    [resumed] = timings(read([*told(40, 1, PEAKS), RUN]))
+    assert (resumed.bound, resumed.peak_fraction) == (None, None)
+    faster = {**PEAKS, "flops_per_s": 800e9}
+    [again] = timings(read([*told(40, 1, PEAKS), RUN, faster]))
+    assert again.peak_fraction == pytest.approx(0.5)
+
+
 def test_trials_that_came_after_the_plan_count(read: Read) -> None:
     trials = [Trial.create({"seed": seed}, {}) for seed in range(3)]
     began = [begin(trial, "p") for trial in trials]
@@ -81,25 +126,37 @@ def test_trials_that_came_after_the_plan_count(read: Read) -> None:
 
 def test_totals_by_hand(read: Read, events: list[Event]) -> None:
     compiled = {"event": "compile", "seconds": 2.5}  # three programs of 1.5 s, side by side
-    totals = stats.totals(read([*events, compiled, FINISH]))
+    tuned = {"event": "tune", "program": "00000000", "seconds": 4.0}
+    totals = stats.totals(read([*events, tuned, compiled, PEAKS, FINISH]))
     assert totals.statuses == {"completed": 45, "diverged": 1, "pruned": 1, "running": 1}
     assert totals.train_s == pytest.approx(3 * (9 + 0.25 + 0.35 + 0.45))
     assert totals.compile_s == pytest.approx(2.5)
     assert totals.eval_s == pytest.approx(6)
     assert totals.trials_per_hour == pytest.approx(45 / 0.1)
     assert (totals.wall_s, totals.data_s, totals.reason) == (360.0, 0.25, "completed")
+    assert (totals.tune_s, totals.input_s) == (4.0, 12 * 0.5)
+    assert totals.other_s == pytest.approx(360 - 30.15 - 2.5 - 6 - 0.25 - 4 - 6 - 0.75)
+
+
+def test_what_an_older_journal_does_not_tell_is_unknown(read: Read) -> None:
+    old = train("p", 0.2)
+    del old["input_s"]
+    totals = stats.totals(read([RUN, program("p"), old, FINISH]))
+    assert totals.input_s is totals.other_s is None
+    assert (totals.wall_s, totals.train_s) == (360.0, 0.2)
 
 
 def test_totals_of_a_sweep_that_runs_are_unknown_not_zero(read: Read, events: list[Event]) -> None:
     totals = stats.totals(read(events))
     assert totals.wall_s is totals.data_s is totals.reason is totals.trials_per_hour is None
+    assert totals.other_s is None
 
 
 def test_a_resumed_sweep_claims_no_trials_per_hour(read: Read, events: list[Event]) -> None:
     totals = stats.totals(read([*events, RUN, FINISH]))
     assert totals.processes == 2
     assert totals.wall_s == 360.0
-    assert totals.trials_per_hour is None
+    assert totals.trials_per_hour is totals.other_s is None
 
 
 @pytest.mark.parametrize(

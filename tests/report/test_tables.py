@@ -2,7 +2,7 @@ from collections.abc import Callable
 from io import StringIO
 
 import pytest
-from made_up_sweep import FINISH, RUN, Event, begin, end, epoch, program, train
+from made_up_sweep import FINISH, PEAKS, RUN, Event, begin, end, epoch, program, train
 from made_up_sweep import failed as sweep_of_failed
 from rich.console import Console
 
@@ -154,6 +154,23 @@ def test_timing_has_a_row_per_program_and_batch_size(read: Read) -> None:
     assert column(table, "of peak") == ["unknown", "", "unknown"]
 
 
+def test_peaks_are_told_with_how_they_were_taken(read: Read) -> None:
+    work = {"flops_per_iteration": 4e9, "bytes_per_iteration": 4e8}
+    results = read([RUN, {**program("p"), **work}, train("p", 1.0, flops=5e10), PEAKS])
+    table = timing(results)
+    assert (column(table, "of peak"), column(table, "bound")) == (["25.0 %"], ["memory"])
+    assert "Of peak: " in table.note
+    assert dict(conditions(results).rows)["measured peaks"] == (
+        "400 GFLOP/s, product of float32 matrices; 20.0 GB/s, reading and writing memory; "
+        "all devices at once, best of 4 dispatches"
+    )
+    assert "| memory |" in report(results)
+    unmeasured = read([RUN, program("p")])
+    assert dict(conditions(unmeasured).rows)["measured peaks"] == "unknown"
+    assert column(timing(unmeasured), "bound") == ["unknown"]
+    assert "Of peak: " not in timing(unmeasured).note
+
+
 def test_a_resumed_sweep_says_what_its_totals_mean(read: Read, events: list[Event]) -> None:
     assert "started 2 times" in totals(read([*events, RUN, FINISH])).note
     assert totals(read([*events, FINISH])).note == ""
@@ -183,9 +200,12 @@ def test_markdown_is_escaped() -> None:
     assert to_markdown(table) == "## T\n\n| a | b |\n| --- | ---: |\n| x\\|y \\<b> | \\* |"
 
 
-@pytest.mark.parametrize("width", [80, 100, 140])
-def test_terminal_tables_fit_their_width(read: Read, events: list[Event], width: int) -> None:
-    results = read(events)
+@pytest.mark.parametrize("width", [80, 100, 120, 140])
+@pytest.mark.parametrize("more", [(), (PEAKS,)])
+def test_terminal_tables_fit_their_width(
+    read: Read, events: list[Event], width: int, more: tuple[Event, ...]
+) -> None:
+    results = read([*events, *more])
     for table in (leaderboard(results), timing(results), programs(results), totals(results)):
         lines = printed(table, width)
         assert max(map(len, lines)) <= width

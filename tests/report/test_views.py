@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_up_sweep import FINISH, RUN, Event, begin, end, epoch, failed, program
+from made_up_sweep import FINISH, PEAKS, RUN, Event, begin, end, epoch, failed, program, train
 
 from bench.record import METRICS, RecordError, Results
 from bench.report import write_views
@@ -132,9 +132,10 @@ def test_curves_of_nothing(tmp_path: Path) -> None:
 def test_run_json(read: Read, events: list[Event]) -> None:
     results = read([*events, FINISH])
     content = json.loads(run_json(results))
-    assert {name: content[name] for name in ("hardware", "software", "data")} == {
-        name: RUN[name] for name in ("hardware", "software", "data")
+    assert {name: content[name] for name in ("software", "data")} == {
+        name: RUN[name] for name in ("software", "data")
     }
+    assert content["hardware"] == {**RUN["hardware"], "peaks": None}
     assert content["schema"] == 1
     assert content["best"] == results.ranked()[0].trial.id
     assert content["axes"] == RUN["axes"]
@@ -147,6 +148,24 @@ def test_run_json(read: Read, events: list[Event]) -> None:
     assert (first["compile_s"], first["train_s"]) == (1.5, pytest.approx(10.05))
     assert first["peak_fraction"] is first["peak_bytes"] is first["lowerings"] is None
     assert content["totals"]["wall_s"] == 360.0
+
+
+def test_run_json_holds_peaks_and_what_they_make_of_a_program(read: Read) -> None:
+    counts = {
+        "flops_per_iteration": 4e9,
+        "bytes_per_iteration": 4e8,
+        "xla_flops": 5e9,
+        "xla_bytes": None,
+    }
+    told = [RUN, {**program("p"), **counts}, train("p", 1.0, flops=5e10), PEAKS, FINISH]
+    content = json.loads(run_json(read(told)))
+    assert content["hardware"]["peaks"] == {n: v for n, v in PEAKS.items() if n != "event"}
+    [first] = content["programs"]
+    assert {name: first[name] for name in counts} == counts
+    # 10 FLOP a byte at 20 GB/s are 200 GFLOP/s.
+    assert (first["intensity"], first["bound"], first["peak_fraction"]) == (10, "memory", 0.25)
+    assert (first["tune_s"], first["input_s"]) == (0.0, 0.5)
+    assert content["totals"]["peaks_s"] == 0.75
 
 
 def test_run_json_says_null_for_what_is_unknown() -> None:
