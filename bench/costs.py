@@ -281,7 +281,7 @@ SCHEMA = 2  # of the files that `save` writes
 
 def save(costs: Costs, cache_dir: Path) -> Path:
     """Keeps measured constants: a JSON file for each chip in `cache_dir`/costs. Returns its path."""
-    path = cache_dir / "costs" / _file_name(costs.chip)
+    path = cache_dir / "costs" / file_name(costs.chip)
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"schema": SCHEMA, "jax": _jax_version(), "costs": asdict(costs)}
     partial = path.with_suffix(f".{os.getpid()}")
@@ -296,7 +296,7 @@ def load(cache_dir: Path, chip: str | None = None) -> Costs | None:
     None where there are none, or they are damaged, or of another version of JAX or of this file's schema.
     """
     try:
-        pattern = "*.json" if chip is None else _file_name(chip)
+        pattern = "*.json" if chip is None else file_name(chip)
         files = sorted((cache_dir / "costs").glob(pattern), key=lambda p: -p.stat().st_mtime)
     except OSError:
         return None
@@ -323,7 +323,7 @@ def _sound(costs: Costs) -> bool:
     )
 
 
-def _file_name(chip: str) -> str:
+def file_name(chip: str) -> str:
     # Names that differ only in what a file name cannot hold must not share a file.
     digest = hashlib.sha256(chip.encode()).hexdigest()[:8]
     return f"{re.sub('[^A-Za-z0-9]+', '-', chip)[:48]}-{digest}.json"

@@ -7,6 +7,8 @@ import jax
 
 from bench import host
 from bench.errors import ConfigError
+from bench.kernels import build
+from bench.ops import native
 
 
 def prepare(count: int, batch_devices: int, precision: str, cache_dir: Path | None) -> list:
@@ -39,6 +41,8 @@ def prepare(count: int, batch_devices: int, precision: str, cache_dir: Path | No
             "choose another number, or --devices"
         )
     jax.config.update("jax_enable_x64", precision == "float64")
+    if devices[0].platform == "cpu":
+        native.load(build.start())
     if cache_dir is not None:
         # Every program is worth keeping: the smallest takes longer to compile than to read.
         jax.config.update("jax_compilation_cache_dir", str(cache_dir / "xla"))

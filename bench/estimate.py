@@ -87,7 +87,7 @@ class Estimate:
         self.size = size = model.sizes(e.layers, shape)
         self.iterations = math.ceil(workload.train_examples / e.microbatch)
         self.rows = self.iterations * e.microbatch  # an epoch's, the last microbatch filled up
-        self._beside = strategy == "vmap"
+        self._beside = strategy != "map"
         self.evaluation_batch = e.microbatch if self._beside else EVALUATION_BATCH
         self.compile_s = costs.seconds(
             model.compiling(e.layers, shape, e.optimizers, e.accumulates)

@@ -12,6 +12,7 @@ import jax
 
 from bench import host
 from bench.costs import Machine
+from bench.ops import native
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -54,10 +55,16 @@ def software(precision: str) -> dict[str, Any]:
         "python": platform.python_version(),
         **{name: _version(name) for name in _PACKAGES},
         "git_commit": _commit(),
+        "kernels": native.compiler(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "matmul_precision": getattr(jax.config, "jax_default_matmul_precision", None) or "default",
         "precision": precision,
     }
+
+
+def compilers() -> dict[str, str | None]:
+    """The versions on which the speed of a lowering depends."""
+    return {**{name: _version(name) for name in ("jax", "jaxlib")}, "kernels": native.key()}
 
 
 def _cpu() -> str | None:

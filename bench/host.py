@@ -8,6 +8,11 @@ _NO_LIMIT = 1 << 62
 _CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
 
+def cache_dir() -> Path:
+    """Where the user's caches of Convoy lie."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "convoy"
+
+
 def cores() -> int:
     """Processors that this process may run on."""
     if hasattr(os, "sched_getaffinity"):

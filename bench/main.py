@@ -39,9 +39,13 @@ _BATCH_DEVICES = flags.DEFINE_integer(
     "batch_devices", 1, "The mesh: devices that share the examples of a trial, for large models."
 )
 _LANES = flags.DEFINE_integer("lanes", 0, "Trials side by side in a program, 0 for as many as fit.")
-_STRATEGY = flags.DEFINE_enum(
-    "strategy", "auto", ["auto", "map", "vmap"], "Lanes in turn or side by side."
+_STRATEGY = flags.DEFINE_string(
+    "strategy", "auto", "Lanes in turn (map), side by side (vmap), or N side by side (vmap:N)."
 )
+_LOWERING = flags.DEFINE_string(
+    "lowering", "auto", "How convolutions and pools are computed; auto times what there is."
+)
+_RETUNE = flags.DEFINE_bool("retune", False, "Time lowerings anew, whatever is remembered.")
 _PLAN = flags.DEFINE_enum(
     "plan", "cost", ["cost", "fewest", "separate"], "How trials are put together in programs."
 )
@@ -101,6 +105,8 @@ def _train() -> int:
         lanes=_LANES.value,
         strategy=_STRATEGY.value,
         plan=_PLAN.value,
+        lowering=_LOWERING.value,
+        retune=_RETUNE.value,
         cache_dir=(Path(_CACHE_DIR.value) if _CACHE_DIR.value else CACHE_DIR)
         if _CACHE.value
         else None,

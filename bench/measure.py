@@ -141,7 +141,7 @@ def _running(programs: Sequence[Program]) -> list[Probe]:
 def _dispatch(plan: ProgramPlan, data: DeviceData) -> Amounts:
     """The work of one dispatch on each device: S iterations, each an update, of its lanes."""
     shape, here = (SIDE, SIDE, 1), plan.lanes // data.mesh.shape["lanes"]
-    beside = plan.strategy == "vmap"
+    beside = plan.beside
     one = model.iteration(
         plan.layers, shape, plan.microbatch, plan.accumulates, plan.augment, beside
     )

@@ -84,7 +84,7 @@ def fitted(
             plan = replace(plan, lanes=min(fit, plan.lanes - devices))
         elif needed > free:
             raise OutOfMemoryError(needed, free)
-        elif plan.strategy == "vmap" and min(fit, most) >= WORTHWHILE * plan.lanes:
+        elif plan.beside and min(fit, most) >= WORTHWHILE * plan.lanes:
             plan = replace(plan, lanes=-(-min(fit, most) // devices) * devices)
         else:
             lanes.compile_s = compile_s
@@ -95,7 +95,7 @@ def fitted(
 def _lanes_that_fit(plan: ProgramPlan, needed: int, state: int, share: int, devices: int) -> int:
     """K for which a program would need `share` bytes, from what it needs with its own K."""
     here = plan.lanes // devices
-    if plan.strategy == "vmap":  # everything grows with the lanes
+    if plan.beside:  # everything grows with the lanes
         return int(here * share / max(needed, 1)) * devices
     fixed = needed - here * state  # in turn, only states do
     return int((share - fixed) / max(state, 1)) * devices

@@ -9,6 +9,7 @@ within that is decided by cost (`bench.partition`, `bench.costs`).
 import functools
 import hashlib
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -42,7 +43,7 @@ class ProgramPlan:
         trials: ids of the trials known so far.
         lanes: K, a multiple of the number of devices.
         steps: S, the iterations of one dispatch.
-        strategy: "map" (lanes in turn on each device) or "vmap" (side by side).
+        strategy: "map" (lanes in turn on each device), "vmap" (side by side) or "vmap:N" (N side by side).
         evaluation_batch: examples in one forward pass of evaluation.
         parameters: of `layers`.
         flops_per_example: of a forward pass of `layers`.
@@ -75,6 +76,11 @@ class ProgramPlan:
     def accumulates(self) -> bool:
         """Whether some trial's batch is several iterations."""
         return self.batch_sizes != (self.microbatch,)
+
+    @property
+    def beside(self) -> bool:
+        """Whether lanes run side by side, so that idle ones cost as much as others."""
+        return self.strategy != "map"
 
     @property
     def executable(self) -> Executable:
@@ -198,7 +204,8 @@ def plan(
         ShapeError: an architecture that the image does not fit through; names trial and layer.
         ConfigError: a batch larger than the data; too much dropout; an unknown strategy or mode.
     """
-    _check("strategy", strategy, ("auto", "map", "vmap"))
+    if not re.fullmatch("auto|map|vmap(:[1-9][0-9]*)?", strategy):
+        raise ConfigError(f"strategy={strategy!r} is not allowed: auto, map, vmap or vmap:N, N ≥ 1")
     _check("mode", mode, ("cost", "separate", "fewest"))
     if lanes < 0:
         raise ConfigError(

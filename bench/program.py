@@ -49,6 +49,7 @@ class Program:
     Args:
         plan: what is compiled, for how many lanes.
         make: compiled lanes of a plan, perhaps fewer than it says (`memory.fitted`).
+        tune: plan → the plan with its lowerings chosen.
 
     Attributes:
         waiting: trials of this program that have no lane yet, and parked ones that are to go on.
@@ -56,14 +57,23 @@ class Program:
         first: the next iteration inside the epoch, 0 between epochs.
     """
 
-    def __init__(self, plan: ProgramPlan, make: Callable[[ProgramPlan, Trial], Lanes]):
-        self.plan, self._make = plan, make
+    def __init__(
+        self,
+        plan: ProgramPlan,
+        make: Callable[[ProgramPlan, Trial], Lanes],
+        tune: Callable[[ProgramPlan], ProgramPlan] = lambda plan: plan,
+    ):
+        self.plan, self._make, self._tune = plan, make, tune
         self.waiting: deque[Trial | Seat] = deque()
         self.first = 0
         self.error: OutOfMemoryError | None = None
         self.lanes: Lanes | None = None
         self._seats: list[Seat | None] = [None] * plan.lanes
         self._epoch: Epoch | None = None
+
+    def tune(self) -> None:
+        """Chooses how its operations are computed, while nothing else runs on the devices."""
+        self.plan = self._tune(self.plan)
 
     def compile(self) -> None:
         """Compiles for the first trial that waits; where that does not fit, `error` says so."""
@@ -98,7 +108,7 @@ class Program:
 
     def work(self) -> dict[str, float | None]:
         """Of one training iteration of one lane, for the journal: as it is planned, and as XLA counts it."""
-        plan, mesh, beside = self.plan, self.ready.data.mesh, self.plan.strategy == "vmap"
+        plan, mesh, beside = self.plan, self.ready.data.mesh, self.plan.beside
         one = roofline.work(
             plan.layers,
             self.ready.data.dataset.image_shape,
@@ -177,7 +187,7 @@ class Program:
         seen = min(last * plan.microbatch, self.ready.lane.examples) - first * plan.microbatch
         # Side by side, idle lanes and the iterations beyond an epoch's end are computed too.
         computed = len(self.seated) * (last - first)
-        if plan.strategy == "vmap":
+        if plan.beside:
             computed = plan.lanes * plan.steps
         real = sum(seat.flops_per_example for seat in self.seated)
         return {

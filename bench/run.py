@@ -3,7 +3,6 @@
 import functools
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from bench.config import Settings
 from bench.costs import Costs, Machine, Workload
 from bench.data import Dataset, load
 from bench.errors import ConfigError
+from bench.kernels import build
 from bench.plan import Plan, plan
 from bench.record import SCHEMA, Journal, RecordError, Results, write_file
 from bench.report import Progress, final, planned, write_views
@@ -28,7 +28,7 @@ from bench.trial import Trial
 if TYPE_CHECKING:
     from bench.pool import Pool
 
-CACHE_DIR = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "convoy"
+CACHE_DIR = host.cache_dir()
 # A sweep expected to take longer is worth the seconds that measuring the machine takes, once.
 MEASURE_FROM_S = 120.0
 
@@ -43,7 +43,9 @@ class Options:
         devices: how many to use; 0 for all, on a CPU one for each core.
         batch_devices: how many of them share the examples of a lane.
         lanes: trials side by side in a program; 0 for as many as fit.
-        strategy: "map", "vmap" or "auto".
+        strategy: "map", "vmap", "vmap:N" or "auto".
+        lowering: "auto" chooses by time; or a set of `bench.ops.lowerings`.
+        retune: choose anew, whatever is remembered.
         plan: "cost", "fewest" or "separate": how trials are put together in programs.
         cache_dir: for compiled programs and measured costs; None keeps none.
     """
@@ -54,6 +56,8 @@ class Options:
     batch_devices: int = 1
     lanes: int = 0
     strategy: str = "auto"
+    lowering: str = "auto"
+    retune: bool = False
     plan: str = "cost"
     cache_dir: Path | None = CACHE_DIR
 
@@ -120,6 +124,7 @@ class Run:
 
     def _train(self, saved: Mapping[str, Any]) -> Results:
         # JAX takes seconds to import: whatever is wrong with a config is said before.
+        build.start()  # and a compiler, if one is needed, works meanwhile
         from bench import fingerprint
         from bench.devices import prepare
         from bench.sweep import Sweep
@@ -131,7 +136,7 @@ class Run:
         machine = fingerprint.machine(devices, options.batch_devices)
         decided = self._plan(machine, self._costs(machine, devices))
         pool = self._pool(decided, devices)
-        _begin(workdir, saved, [program.to_json() for program in decided.programs])
+        _begin(workdir, saved)
         with Journal(workdir / "journal.jsonl") as journal:
             results = Results.read(workdir)
             progress = Progress(self.console, len(self.sampler.known))
@@ -213,29 +218,39 @@ class Run:
         )
 
     def _pool(self, decided: Plan, devices: list[Any]) -> "Pool":
-        from bench import memory
-        from bench.device_data import DeviceData
-        from bench.lanes import Lanes
-        from bench.mesh import lane_mesh
+        from bench.factory import Factory
         from bench.pool import Pool
-        from bench.program import Program
 
-        data = DeviceData(self.dataset, lane_mesh(devices, self.options.batch_devices))
-        fitted = functools.partial(
-            memory.fitted,
-            make=lambda program: Lanes(program, data, self.settings.precision),
-            free=memory.free_bytes(devices[0], len(devices)),
+        options = self.options
+        factory = Factory(
+            self.dataset,
+            devices,
+            options.batch_devices,
+            self.settings.precision,
+            options.lowering,
+            options.retune,
+            options.cache_dir,
             programs=len(decided.programs),
-            fixed=bool(self.options.lanes),
+            fixed=bool(options.lanes),
+            decided=_decided(options.workdir) if options.lowering == "auto" else None,
         )
         planner = self._planner(decided.machine, decided.costs)
         return Pool(
             decided,
-            lambda program: Program(program, fitted),
+            factory.program,
             functools.partial(planner, mode="separate"),
-            fitted.keywords["free"],
+            factory.free_bytes,
             host.cores(),
         )
+
+
+def _decided(workdir: Path) -> dict[str, dict[str, str]]:
+    """Program id → the lowerings that an earlier process of this run has chosen."""
+    try:
+        programs = json.loads((workdir / "plan.json").read_text())["programs"]
+        return {program["id"]: dict(program.get("lowerings", {})) for program in programs}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def _same_config(workdir: Path, saved: Mapping[str, Any]) -> None:
@@ -261,14 +276,13 @@ def _recorded(workdir: Path) -> Results:
     return Results.read(workdir) if (workdir / "journal.jsonl").exists() else Results()
 
 
-def _begin(workdir: Path, saved: Mapping[str, Any], plans: list[dict[str, Any]]) -> None:
+def _begin(workdir: Path, saved: Mapping[str, Any]) -> None:
     """Makes the run directory."""
     try:
         workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RecordError(f"cannot make the run directory {workdir}: {error.strerror}") from error
     write_file(workdir / "config.json", json.dumps(saved, indent=1).encode())
-    write_file(workdir / "plan.json", json.dumps({"programs": plans}, indent=1).encode())
 
 
 def _run_event(settings: Settings, dataset: Dataset, known: Sequence[Trial]) -> dict[str, Any]:

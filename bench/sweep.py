@@ -5,6 +5,7 @@ sampler ─► trials ─► programs' lanes: fill · train · evaluate ─► j
    └──────────────────── metrics ────────────────────┘
 """
 
+import json
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ from bench.best import Best
 from bench.data import Dataset
 from bench.pool import Pool
 from bench.program import Program, Seat
-from bench.record import Journal, Results, finite
+from bench.record import Journal, Results, finite, write_file
 from bench.report import Progress
 from bench.search import Sampler
 from bench.timing import Clock, Stopwatch
@@ -100,7 +101,7 @@ class Sweep:
                 program.waiting.append(trial)
 
     def compile(self, programs: Sequence[Program]) -> None:
-        """Compiles programs before anything of theirs runs or is timed.
+        """Tunes and compiles programs before anything of theirs runs or is timed.
 
         One that does not fit the devices is taken apart, and what is too large by itself fails.
         """
@@ -109,6 +110,14 @@ class Sweep:
         self.record({"event": "compile", "seconds": self.watch.take("compile")})
 
     def _compile(self, programs: Sequence[Program]) -> None:
+        for program in programs:
+            with self.watch("tune"):
+                program.tune()
+            tune_s = self.watch.take("tune")
+            self.record({"event": "tune", "program": program.plan.id, "seconds": tune_s})
+        # Before anything is computed by it: who goes on with this run goes on by the same plan.
+        plans = {"programs": [program.plan.to_json() for program in self.pool]}
+        write_file(self.workdir / "plan.json", json.dumps(plans, indent=1).encode())
         self.progress.message(f"programs to compile: {len(programs)}")
         for number, program in enumerate(self.pool.compile(programs), 1):
             if program.error:

@@ -41,7 +41,7 @@ def digits():
 @pytest.fixture(autouse=True, scope="session")
 def native(request):
     """The compiled kernels, where there is a compiler, kept between runs of the tests."""
+    from bench.kernels.build import Build
     from bench.ops import native
-    from bench.ops.build import Build
 
     return native.load(Build(request.config.cache.mkdir("native"))) is None

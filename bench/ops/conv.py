@@ -54,11 +54,10 @@ def convolve(
     Returns:
         (B, H', W', O).
     """
-    names = lowering.split("/")
-    how = How(stride, _pairs(images.shape, kernel.shape, stride, padding), (*names,))  # type: ignore[arg-type]
-    if names == ["direct"] * 3:
-        return _direct(images, kernel, how)
-    return _convolve(images, kernel, how)
+    told = described(images.shape[1:], kernel.shape[:2], stride, padding, lowering)
+    if told.lowerings == ("direct",) * 3:
+        return _direct(images, kernel, told)
+    return _convolve(images, kernel, told)
 
 
 def lowerings(kernel: Pair) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
@@ -69,10 +68,20 @@ def lowerings(kernel: Pair) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str
     return found[0], found[1], found[2]
 
 
-def _pairs(images: Any, kernel: Any, stride: Pair, padding: Any) -> tuple[Pair, Pair]:
+def described(
+    image: tuple[int, ...],
+    kernel: tuple[int, ...],
+    stride: Pair,
+    padding: str | tuple[Pair, Pair],
+    lowering: str = "direct/direct/direct",
+) -> How:
+    """What a convolution of (H, W, I) images with a kernel of h×w taps is told."""
+    forward, of_kernel, of_input = lowering.split("/")
+    pads: Any = padding
     if isinstance(padding, str):
-        padding = lax.padtype_to_pads(images[1:3], kernel[:2], stride, padding)
-    return tuple(padding[0]), tuple(padding[1])
+        pads = lax.padtype_to_pads(image[:2], kernel, stride, padding)
+    (top, bottom), (left, right) = pads
+    return How(stride, ((top, bottom), (left, right)), (forward, of_kernel, of_input))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))

@@ -1,4 +1,4 @@
-"""The lowering "native": `kernels.cc` as an operation of JAX, for CPUs.
+"""The lowering "native": `blocks.cc` as an operation of JAX, for CPUs.
 
 Letters: L… lanes, B examples, H×W pixels, I channels in, O channels out, h×w taps; H'×W' pixels after the
 pool.
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from bench.ops.build import Build
+from bench.kernels.build import Build
 from bench.ops.sites import ConvSite
 
 _HANDLERS = ("block_forward", "block_kernel_gradient", "block_input_gradient")
@@ -35,6 +35,7 @@ def _register(library: str, key: str) -> str:
 
 class _State:
     key: str | None = None
+    compiler: str | None = None
 
 
 def load(build: Build) -> str | None:
@@ -44,6 +45,7 @@ def load(build: Build) -> str | None:
         return build.reason
     try:
         _State.key = _register(str(library), str(build.key))
+        _State.compiler = build.compiler
     except OSError as error:
         return f"cannot load {library}: {error}"
     return None
@@ -51,7 +53,17 @@ def load(build: Build) -> str | None:
 
 def unload() -> None:
     """Goes on as on a machine without a compiler."""
-    _State.key = None
+    _State.key = _State.compiler = None
+
+
+def key() -> str | None:
+    """Which library is loaded; None for none."""
+    return _State.key
+
+
+def compiler() -> str | None:
+    """What compiled it; None for none."""
+    return _State.compiler
 
 
 def available() -> bool:
@@ -95,7 +107,7 @@ def dense(rows: jax.Array, kernel: jax.Array, bias: jax.Array | None) -> jax.Arr
 
 
 def _geometry(site: ConvSite) -> tuple[int, ...]:
-    """The struct `Geometry` of kernels.cc."""
+    """The struct `Geometry` of blocks.cc."""
     (top, _), (left, _) = pads = lax.padtype_to_pads(
         site.image[:2], site.kernel, site.stride, site.padding
     )

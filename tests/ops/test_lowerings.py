@@ -80,9 +80,10 @@ def by(site: ConvSite, lowering: str) -> Any:
 
 
 @few
-@given(sites())
-def test_native_is_the_stock_block(site: ConvSite) -> None:
-    assert_agree(by(site, "native"), reference(site), *arrays(site))
+@given(sites(), st.sampled_from([1, 2, 7]))
+def test_native_is_the_stock_block(site: ConvSite, batch: int) -> None:
+    """Batches of one group of images, of several, and with a smaller one at the end."""
+    assert_agree(by(site, "native"), reference(site), *arrays(site, batch))
 
 
 @few

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.ops import build as building
+from bench.kernels import build as building
+from bench.kernels.build import Build
 from bench.ops import native
-from bench.ops.build import Build
 
 
 def compiler(folder: Path, does: str) -> list[str]:

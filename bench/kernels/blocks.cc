@@ -73,6 +73,7 @@ struct Geometry {
 };
 
 constexpr Index kGeometry = sizeof(Geometry) / sizeof(Index);
+constexpr Index kGroupPixels = 128;
 constexpr std::uint8_t kNone = 255;  // the place of a maximum that ReLU took away
 
 // Panels of `count` rows by `width` numbers: two vectors wide, the last one where that suffices.
@@ -116,12 +117,19 @@ void Tile(const T* const* in, const Index* terms, Index count, const T* right, c
     for (int v = 0; v < VECTORS; ++v) Store<V>(out[r] + v * kWidth, sums[r][v]);
 }
 
-// The whole product in panels of rows.size() by width. It begins with the row `start`, one of panels of 1, or
-// without it with what is in `out` already. `right` is panels of terms.size().
+// Offsets, of which the first `count` are used.
+struct Offsets {
+  const Index* data;
+  Index count;
+  Offsets(const std::vector<Index>& all) : data(all.data()), count(all.size()) {}
+  Offsets(const std::vector<Index>& all, Index some) : data(all.data()), count(some) {}
+};
+
+// The whole product in panels of rows.count by width. It begins with the row `start`, one of panels of 1, or
+// without it with what is in `out` already. `right` is panels of terms.count.
 template <class T>
-void Product(const T* in, const std::vector<Index>& rows, const std::vector<Index>& terms,
-             const T* right, const T* start, T* out, Index width) {
-  const Index R = rows.size(), K = terms.size();
+void Product(const T* in, Offsets rows, Offsets terms, const T* right, const T* start, T* out, Index width) {
+  const Index R = rows.count, K = terms.count;
   const Panels<T> sums{R, width}, factors{K, width};
   for (Index panel = 0; panel < sums.number(); ++panel) {
     const Index wide = sums.panel_width(panel);
@@ -133,15 +141,15 @@ void Product(const T* in, const std::vector<Index>& rows, const std::vector<Inde
     for (Index first = 0; first < R; first += kRows) {
       for (int r = 0; r < kRows; ++r) {  // rows that only fill up the tile repeat the last one
         const Index row = std::min(first + r, R - 1);
-        ins[r] = in + rows[row], outs[r] = to + row * wide;
+        ins[r] = in + rows.data[row], outs[r] = to + row * wide;
         starts[r] = start ? start + panel * sums.kWide : outs[r];
       }
-      tile(ins, terms.data(), K, from, starts, outs);
+      tile(ins, terms.data, K, from, starts, outs);
     }
   }
 }
 
-// One call, over lanes and their images in turn.
+// One call, over lanes and groups of their images in turn. A product of a group is large enough to be quick.
 template <class T>
 class Block {
  public:
@@ -158,41 +166,53 @@ class Block {
     plain_ = g_.window_h * g_.window_w == 1 && g_.pool_down * g_.pool_right == 1 && !g_.relu;
     apart_ = g_.window_h <= g_.pool_down && g_.window_w <= g_.pool_right;
     image_ = H * W * I, kernel_ = h * w * I * O, out_ = g_.pooled_rows * g_.pooled_columns * O;
+    pixels_ = g_.rows * g_.columns, lines_ = plain_ ? 0 : out_;
+    group_ = std::min(B, std::max<Index>(1, kGroupPixels / pixels_));
     FindWindows();
   }
 
   void Forward(const T* images, const T* kernel, const T* bias, T* out, std::uint8_t* places) const {
-    const Panels<T> sums{g_.rows * g_.columns, O};
     const auto rows = OutputPixels(), terms = Taps(PW, I, I);
-    const auto right = Zeros(Panels<T>{h * w * I, O}.size()), to = Zeros(sums.size());
-    const auto start = Zeros(Panels<T>{1, O}.size()), padding = Zeros(PH * PW * I);
+    const auto right = Zeros(Panels<T>{h * w * I, O}.size()), to = Zeros(Panels<T>{group_ * pixels_, O}.size());
+    const auto start = Zeros(Panels<T>{1, O}.size()), padding = Zeros(group_ * PH * PW * I);
     for (Index lane = 0; lane < L; ++lane, kernel += kernel_, bias += O) {
       Pack(kernel, {h * w * I, O}, right.get());
       Pack(bias, {1, O}, start.get());
-      for (Index b = 0; b < B; ++b, images += image_, out += out_, places += plain_ ? 0 : out_) {
-        Product(Padded(images, padding.get()), rows, terms, right.get(), start.get(), to.get(), O);
+      for (Index b = 0, some; b < B; b += some) {
+        some = std::min(group_, B - b);
+        const Panels<T> sums{some * pixels_, O};
+        Product(Padded(images, some, padding.get()), {rows, sums.count}, terms, right.get(), start.get(),
+                to.get(), O);
         if (plain_)
           Unpack(to.get(), sums, out);
         else
-          Pool(to.get(), sums, out, places);
+          for (Index n = 0; n < some; ++n) Pool(to.get(), sums, n, out + n * out_, places + n * out_);
+        images += some * image_, out += some * out_, places += some * lines_;
       }
     }
   }
 
   void KernelGradient(const T* images, const T* gradient, const std::uint8_t* places, T* kernel,
                       T* bias) const {
-    const Panels<T> sums{h * w * I, O}, factors{g_.rows * g_.columns, O};
+    const Panels<T> sums{h * w * I, O};
     const auto rows = Taps(PW, I, I), terms = OutputPixels();
     const auto lines = Lines(1, 1, 0, 0, g_.columns);
-    const auto right = Zeros(factors.size()), to = Zeros(sums.size()), total = Zeros(Panels<T>{1, O}.size());
-    const auto padding = Zeros(PH * PW * I);
+    const auto right = Zeros(Panels<T>{group_ * pixels_, O}.size()), to = Zeros(sums.size());
+    const auto total = Zeros(Panels<T>{1, O}.size()), padding = Zeros(group_ * PH * PW * I);
     for (Index lane = 0; lane < L; ++lane, kernel += kernel_, bias += O) {
       std::fill_n(to.get(), sums.size(), T(0));
       std::fill_n(total.get(), Panels<T>{1, O}.size(), T(0));
-      for (Index b = 0; b < B; ++b, images += image_, gradient += out_, places += plain_ ? 0 : out_) {
-        if (!apart_) std::fill_n(right.get(), factors.size(), T(0));
-        Unpool(gradient, places, lines, right.get(), factors.stride(), 0, total.get());
-        Product<T>(Padded(images, padding.get()), rows, terms, right.get(), nullptr, to.get(), O);
+      for (Index b = 0, some; b < B; b += some) {
+        some = std::min(group_, B - b);
+        const Panels<T> factors{some * pixels_, O};
+        // Where no windows overlap the same pixels are written each time, of a last, smaller group others.
+        if (!apart_ || some < group_) std::fill_n(right.get(), factors.size(), T(0));
+        for (Index n = 0; n < some; ++n)
+          Unpool(gradient + n * out_, places + n * lines_, lines, n * pixels_, right.get(), factors.stride(), 0,
+                 total.get());
+        Product<T>(Padded(images, some, padding.get()), rows, {terms, factors.count}, right.get(), nullptr,
+                   to.get(), O);
+        images += some * image_, gradient += some * out_, places += some * lines_;
       }
       Unpack(to.get(), sums, kernel);
       std::copy_n(total.get(), O, bias);
@@ -205,10 +225,12 @@ class Block {
     const Index wide = Panels<T>{1, O}.size(), grid_size = grid_h * grid_w * wide;
     const auto lines = Lines(g_.down, g_.right, h - 1, w - 1, grid_w), terms = Taps(grid_w, wide, O);
     std::vector<Index> rows;
-    for (Index y = 0; y < H; ++y)
-      for (Index x = 0; x < W; ++x) rows.push_back(((y + g_.top) * grid_w + x + g_.left) * wide);
-    const Panels<T> sums{H * W, I};
-    const auto grid = Zeros(grid_size), turned = Zeros(kernel_), to = Zeros(sums.size());
+    for (Index n = 0; n < group_; ++n)
+      for (Index y = 0; y < H; ++y)
+        for (Index x = 0; x < W; ++x)
+          rows.push_back(n * grid_size + ((y + g_.top) * grid_w + x + g_.left) * wide);
+    const auto grid = Zeros(group_ * grid_size), turned = Zeros(kernel_);
+    const auto to = Zeros(Panels<T>{group_ * H * W, I}.size());
     const auto right = Zeros(Panels<T>{taps * O, I}.size()), start = Zeros(Panels<T>{1, I}.size());
     for (Index lane = 0; lane < L; ++lane, kernel += kernel_) {
       for (Index tap = 0; tap < taps; ++tap)
@@ -216,11 +238,16 @@ class Block {
           for (Index o = 0; o < O; ++o)
             turned[((taps - 1 - tap) * O + o) * I + i] = kernel[(tap * I + i) * O + o];
       Pack(turned.get(), {taps * O, I}, right.get());
-      for (Index b = 0; b < B; ++b, images += image_, gradient += out_, places += plain_ ? 0 : out_) {
-        if (!apart_) std::fill_n(grid.get(), grid_size, T(0));
-        Unpool(gradient, places, lines, grid.get(), kPanel, wide, nullptr);
-        Product(grid.get(), rows, terms, right.get(), start.get(), to.get(), I);
+      for (Index b = 0, some; b < B; b += some) {
+        some = std::min(group_, B - b);
+        const Panels<T> sums{some * H * W, I};
+        if (!apart_) std::fill_n(grid.get(), some * grid_size, T(0));
+        for (Index n = 0; n < some; ++n)
+          Unpool(gradient + n * out_, places + n * lines_, lines, n * grid_h * grid_w, grid.get(), kPanel, wide,
+                 nullptr);
+        Product(grid.get(), {rows, sums.count}, terms, right.get(), start.get(), to.get(), I);
         Unpack(to.get(), sums, images);
+        images += some * image_, gradient += some * out_, places += some * lines_;
       }
     }
   }
@@ -242,6 +269,8 @@ class Block {
   Index L, B, H, W, I, O, h, w;
   Index PH, PW;                 // the image with the padding that taps reach into
   Index image_, kernel_, out_;  // numbers in one
+  Index lines_;                 // places of an image's output; 0 where there are none
+  Index pixels_, group_;        // of the convolution's output; images in a group
   bool plain_;                  // no pool and no ReLU
   bool apart_;                  // no two windows see the same pixel
   std::vector<Tap> taps_;       // of all windows, in order
@@ -261,10 +290,11 @@ class Block {
     first_.push_back(taps_.size());
   }
 
-  // Where the kernel's first tap lies under each output pixel.
+  // Where the kernel's first tap lies under each output pixel of a group.
   std::vector<Index> OutputPixels() const {
-    auto found = Lines(g_.down, g_.right, 0, 0, PW);
-    for (Index& line : found) line *= I;
+    std::vector<Index> found;
+    for (Index n = 0; n < group_; ++n)
+      for (Index line : Lines(g_.down, g_.right, 0, 0, PW)) found.push_back((n * PH * PW + line) * I);
     return found;
   }
 
@@ -287,11 +317,12 @@ class Block {
 
   static std::unique_ptr<T[]> Zeros(Index size) { return std::make_unique<T[]>(size); }
 
-  // The image, or its copy in the middle of zeros.
-  const T* Padded(const T* image, T* padding) const {
-    if (PH == H && PW == W) return image;
-    for (Index y = 0; y < H; ++y)
-      std::copy_n(image + y * W * I, W * I, padding + ((y + g_.top) * PW + g_.left) * I);
+  // Images, or their copies in the middle of zeros.
+  const T* Padded(const T* images, Index some, T* padding) const {
+    if (PH == H && PW == W) return images;
+    for (Index n = 0; n < some; ++n)
+      for (Index y = 0; y < H; ++y)
+        std::copy_n(images + (n * H + y) * W * I, W * I, padding + ((n * PH + y + g_.top) * PW + g_.left) * I);
     return padding;
   }
 
@@ -310,10 +341,10 @@ class Block {
   }
 
   // The first maximum of each window and its place; kNone where ReLU takes it away.
-  void Pool(const T* sums, const Panels<T>& panels, T* out, std::uint8_t* places) const {
+  void Pool(const T* sums, const Panels<T>& panels, Index image, T* out, std::uint8_t* places) const {
     for (Index c = 0; c < O; c += kWidth) {
       const Index panel = c / kPanel, wide = panels.panel_width(panel), some = std::min(kWidth, O - c);
-      const T* from = sums + panel * panels.stride() + c % kPanel;
+      const T* from = sums + panel * panels.stride() + image * pixels_ * wide + c % kPanel;
       for (std::size_t window = 0; window + 1 < first_.size(); ++window) {
         const Tap* tap = &taps_[first_[window]];
         const Tap* end = &taps_[0] + first_[window + 1];
@@ -337,13 +368,13 @@ class Block {
   }
 
   // Pays each window's gradient to the pixel of its maximum, and adds the gradients up in `total`, if given.
-  // Pixel p of panel t lies at to + t * panel_stride + lines[p] * row, or for row = 0 the panel's width.
-  void Unpool(const T* gradient, const std::uint8_t* places, const std::vector<Index>& lines, T* to,
-              Index panel_stride, Index row, T* total) const {
+  // Pixel p of panel t lies at to + t * panel_stride + (first + lines[p]) * row, or for row = 0 the panel's width.
+  void Unpool(const T* gradient, const std::uint8_t* places, const std::vector<Index>& lines, Index first,
+              T* to, Index panel_stride, Index row, T* total) const {
     for (Index c = 0; c < O; c += kWidth) {
       const Index panel = c / kPanel, some = std::min(kWidth, O - c);
       const Index wide = row ? row : Panels<T>{1, O}.panel_width(panel);
-      T* into = to + panel * panel_stride + c % kPanel;
+      T* into = to + panel * panel_stride + first * wide + c % kPanel;
       V sum{};
       for (std::size_t window = 0; window + 1 < first_.size(); ++window) {
         V value = Get<V>(gradient + window * O + c, some);

@@ -1,10 +1,11 @@
-"""Compiles `kernels.cc` with the machine's own C++ compiler, once for each processor, and keeps the library.
+"""Compiles `blocks.cc` with the machine's own C++ compiler, once for each processor, and keeps the library.
 
 A wheel could not know the processor; a compiler that is there does. Where there is none, XLA's lowerings
 serve. Imports no JAX, so that the compiler may work while JAX is imported.
 """
 
 import atexit
+import functools
 import hashlib
 import importlib.util
 import os
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from bench import host
 
-SOURCE = Path(__file__).with_name("kernels.cc")
+SOURCE = Path(__file__).with_name("blocks.cc")
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared")
 COMPILERS = ("c++", "g++", "clang++")
 SECONDS = 120.0  # after which a compiler is given up
@@ -91,6 +92,12 @@ class Build:
             self.reason = f"cannot keep {self._library}: {error.strerror}"
         finally:
             self._partial.unlink(missing_ok=True)
+
+
+@functools.cache
+def start() -> Build:
+    """This machine's library in the user's cache, where it stays: it belongs to the installation."""
+    return Build(host.cache_dir() / "native")
 
 
 def _compiler() -> list[str]:
