@@ -11,9 +11,8 @@ from ml_collections import ConfigDict, config_dict
 from bench import hyperparameters, space, zoo
 from bench.data import DataOptions
 from bench.errors import ConfigError, nearest
+from bench.precision import PRECISIONS
 from bench.space import Axis
-
-PRECISIONS = ("float32", "float64")
 
 
 def defaults() -> ConfigDict:
@@ -60,7 +59,7 @@ class Settings:
         space: the axes that vary.
         search: `method`, `trials`, `seed`.
         seconds: wall-clock limit, 0 for none.
-        precision: of parameters and arithmetic.
+        precision: a name of `precision.PRECISIONS`.
     """
 
     dataset: str
@@ -120,7 +119,7 @@ def resolve(config: ConfigDict, axes: Iterable[str] = ()) -> Settings:
             raise ConfigError(f"unknown hyperparameter {name!r}: {hint}")
     if given["precision"] not in PRECISIONS:
         raise ConfigError(
-            f"precision={given['precision']!r} is not allowed: {' or '.join(PRECISIONS)}"
+            f"precision={given['precision']!r} is not allowed: {', '.join(PRECISIONS)}"
         )
     if not 0 <= given["budget"]["seconds"] < math.inf:
         raise ConfigError("budget.seconds must be a finite number ≥ 0 (0: no limit)")

@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 
 from bench import host
+from bench import precision as precisions
 from bench.errors import ConfigError
 from bench.kernels import build
 from bench.ops import native
@@ -17,7 +18,7 @@ def prepare(count: int, batch_devices: int, precision: str, cache_dir: Path | No
     Args:
         count: how many; 0 for all, on a CPU one for each core.
         batch_devices: how many of them share the examples of a lane.
-        precision: "float32" or "float64".
+        precision: a name of `precision.PRECISIONS`.
         cache_dir: where compiled programs are kept; None keeps none.
 
     Raises:
@@ -41,7 +42,9 @@ def prepare(count: int, batch_devices: int, precision: str, cache_dir: Path | No
             "choose another number, or --devices"
         )
     jax.config.update("jax_enable_x64", precision == "float64")
-    if devices[0].platform == "cpu":
+    if devices[0].platform != "cpu":  # whose products have one precision
+        jax.config.update("jax_default_matmul_precision", precisions.of(precision).products)
+    else:
         native.load(build.start())
     if cache_dir is not None:
         # Every program is worth keeping: the smallest takes longer to compile than to read.

@@ -6,9 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
-
 from bench import fingerprint, memory
+from bench import precision as precisions
 from bench.data import Dataset
 from bench.device_data import DeviceData
 from bench.lanes import Lanes
@@ -64,7 +63,9 @@ class Factory:
         self.decided = {} if retune else decided or {}
         self.free_bytes = memory.free_bytes(devices[0], len(devices))
         times = Memory(cache_dir, fingerprint.chip(devices), fingerprint.compilers())
-        self._tuner = Tuner(self.data.mesh, jnp.dtype(precision), times, lowering, retune)
+        self._tuner = Tuner(
+            self.data.mesh, precisions.of(precision).computed, times, lowering, retune
+        )
         self._fitted = functools.partial(
             memory.fitted,
             make=lambda plan: Lanes(plan, self.data, precision),

@@ -14,7 +14,7 @@ import numpy as np
 from jax import lax
 from jax.sharding import NamedSharding
 
-from bench import mesh, padding
+from bench import mesh, padding, precision
 from bench.device_data import DeviceData
 from bench.initial import initial_values
 from bench.plan import ProgramPlan
@@ -42,7 +42,7 @@ class Lanes:
     Args:
         program: the plan.
         data: on the devices of the mesh.
-        dtype: of parameters and arithmetic.
+        dtype: of parameters and arithmetic, or a name of `precision.PRECISIONS`.
         clock: seconds, monotonic.
 
     Attributes:
@@ -72,7 +72,7 @@ class Lanes:
         self._state: Any = None
         self._last: Any = None  # evaluation
         self._evaluation = data.evaluation(program.evaluation_batch)
-        self._dtype = jnp.dtype(dtype)
+        self._dtype = np.dtype(precision.of(dtype).stored)
         self._restore: Callable | None = None
 
     def compile(self, trial: Trial) -> None:

@@ -59,10 +59,11 @@ class Build:
     """What layers need while they are built, and which of a lane's data belongs to which of them.
 
     Args:
-        dtype: of parameters and computation.
+        dtype: of parameters.
         padded: whether lanes may be narrower or shallower than the layers say.
         axis: mesh axis over which the examples of a batch are spread; None where one device has them all.
         choose: the lowering of a site; None for the likely best.
+        computed: dtype of computation; None for that of the parameters.
 
     Attributes:
         sites: where an operation was asked for, in order.
@@ -74,12 +75,13 @@ class Build:
         padded: bool = False,
         axis: str | None = None,
         choose: Choose | None = None,
+        computed: Any = None,
     ):
         # Initial values come from `bench.initial`; a network built to run is never initialised.
-        self.arguments = {"rngs": nnx.Rngs(0), "dtype": dtype, "param_dtype": dtype}
+        self.arguments = {"rngs": nnx.Rngs(0), "dtype": computed or dtype, "param_dtype": dtype}
         self.padded, self.axis = padded, axis
         self.sites: list[ops.Site] = []
-        self._choose = choose or chooser({}, "auto", dtype)
+        self._choose = choose or chooser({}, "auto", computed or dtype)
         self._values = self._ranks = 0
 
     @property
@@ -209,8 +211,8 @@ class _BatchNorm(nnx.BatchNorm):
 def _(layer: spec.BatchNorm, shape: Shape, build: Build) -> nnx.Module:
     norm = _BatchNorm(shape[-1], momentum=layer.momentum, epsilon=layer.epsilon, **build.arguments)
     # Flax keeps running statistics in float32, whatever the parameters are in.
-    norm.mean = nnx.BatchStat(jnp.zeros(shape[-1], build.arguments["dtype"]))
-    norm.var = nnx.BatchStat(jnp.ones(shape[-1], build.arguments["dtype"]))
+    norm.mean = nnx.BatchStat(jnp.zeros(shape[-1], build.arguments["param_dtype"]))
+    norm.var = nnx.BatchStat(jnp.ones(shape[-1], build.arguments["param_dtype"]))
     norm.mesh_axis = build.axis
     return norm
 

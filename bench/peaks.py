@@ -16,6 +16,7 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding
 
 from bench import mesh
+from bench import precision as precisions
 from bench.roofline import Peaks
 from bench.timing import Clock, Spread, interleaved
 
@@ -91,12 +92,16 @@ def measure(
 
     Args:
         devices: of one kind.
-        precision: of the numbers, "float32" or "float64"; matrix products as JAX is set to take them.
+        precision: a name of `precision.PRECISIONS`; matrix products as JAX is set to take them.
         free: bytes that may be taken on each device.
         sizes: of the arrays; None takes what suits the platform.
         clock: seconds.
     """
-    start, over, dtype = clock(), mesh.lane_mesh(devices), jnp.dtype(precision)
+    start, over, dtype = (
+        clock(),
+        mesh.lane_mesh(devices),
+        jnp.dtype(precisions.of(precision).computed),
+    )
     sizes = sizes or (CPU if devices[0].platform == "cpu" else ACCELERATOR)
     sizes = sizes.within(free, dtype.itemsize)
     products: dict[str, Probe] = {}

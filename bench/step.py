@@ -19,7 +19,7 @@ import optax
 from flax import nnx
 from jax import lax
 
-from bench import draws, hyperparameters, optim, padding
+from bench import draws, hyperparameters, optim, padding, precision
 from bench.data.augment import DRAWS, augment
 from bench.draws import Array
 from bench.layers import Shape
@@ -148,7 +148,7 @@ class LaneProgram:
         program: the plan.
         image_shape: (H, W, C).
         examples: N.
-        dtype: of parameters and arithmetic.
+        dtype: of parameters and arithmetic, or a name of `precision.PRECISIONS`.
         shares: devices over whose `BATCH_AXIS` a lane's examples are spread.
 
     Attributes:
@@ -159,7 +159,8 @@ class LaneProgram:
         self, program: ProgramPlan, image_shape: Shape, examples: int, dtype: Any, shares: int = 1
     ):
         self.program, self.image_shape = program, image_shape
-        self.examples, self.dtype, self.shares = examples, dtype, shares
+        self.examples, self.shares = examples, shares
+        self.dtype, self.computed = precision.of(dtype).stored, precision.of(dtype).computed
         self.iterations_per_epoch = -(-examples // program.microbatch)
         network = nnx.eval_shape(self._network)
         self._graph: Any
@@ -168,8 +169,8 @@ class LaneProgram:
 
     def _network(self) -> Network:
         axis = BATCH_AXIS if self.shares > 1 else None
-        choose = chooser(self.program.lowerings, "auto", self.dtype)
-        build = Build(self.dtype, self.program.padded, axis, choose)
+        choose = chooser(self.program.lowerings, "auto", self.computed)
+        build = Build(self.dtype, self.program.padded, axis, choose, self.computed)
         network = Network(self.program.layers, self.image_shape, build)
         self.lowerings = {str(site): choose(site) for site in build.sites}
         self.sites = tuple(build.sites)
@@ -340,7 +341,7 @@ class LaneProgram:
         network = nnx.merge(self._graph, params, self.stats_packing.unpack(stats))
         logits = network(images, told)
         moved = self.stats_packing.pack(nnx.state(network, nnx.BatchStat))
-        return logits, moved.astype(stats.dtype)
+        return logits.astype(self.dtype), moved.astype(stats.dtype)
 
     def _standardised(self, images: Array, data: TrainingSet) -> jax.Array:
         """Pixels 0…255 → mean 0 and deviation 1 over the training set, channel by channel."""

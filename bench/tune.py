@@ -57,7 +57,7 @@ class Tuner:
         again: bool = False,
         clock: Callable[[], float] = time.perf_counter,
     ):
-        self.mesh, self.dtype, self.memory = devices, np.dtype(dtype), memory
+        self.mesh, self.dtype, self.memory = devices, jnp.dtype(dtype), memory
         self.name, self.again, self.clock = name, again, clock
 
     def tuned(

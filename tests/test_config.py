@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from ml_collections import ConfigDict
 
 from bench import hyperparameters
-from bench.config import PRECISIONS, Settings, defaults, differences, resolve, suggestion
+from bench.config import Settings, defaults, differences, resolve, suggestion
 from bench.data import DataOptions
 from bench.errors import ConfigError
+from bench.precision import PRECISIONS
 from bench.space import Choice, log_uniform, parse_axis, uniform
 from bench.trial import Trial
 
@@ -106,7 +107,7 @@ def test_unknown_keys_name_the_nearest(part: str | None, key: str, meant: str) -
         (loose(dataset=3), "config.dataset=3"),
         (loose(dataset=None), "config.dataset=None"),
         (loose(precision=32), "config.precision=32"),
-        (loose(precision="bfloat16"), "float32 or float64"),
+        (loose(precision="float16"), "float32, tf32, bfloat16, float64"),
         *((loose(**{part: None}), f"config.{part}=None must be a dict") for part in PARTS),
         *((loose(**{part: "grid"}), f"config.{part}='grid' must be a dict") for part in PARTS),
         (loose(search={"trials": 2.5}), "config.search.trials=2.5"),
@@ -213,7 +214,7 @@ def test_a_space_may_hold_axes_and_their_text() -> None:
                 },
             ),
             "budget": st.fixed_dictionaries({}, optional={"seconds": st.floats(0, 1e6)}),
-            "precision": st.sampled_from(PRECISIONS),
+            "precision": st.sampled_from(sorted(PRECISIONS)),
         },
     )
 )

@@ -205,7 +205,7 @@ MISTAKES = {
     "grid": ((SWEEP, "--axis=dropout=uniform(0, 1)"), "a grid cannot enumerate dropout=uniform(0, 1)"),
     "random": ((SWEEP, "--config.search.method=random"), "--config.search.trials=N"),
     "method": ((SWEEP, "--config.search.method=grd"), "did you mean 'grid'"),
-    "precision": ((SWEEP, "--config.precision=float8"), "float32 or float64"),
+    "precision": ((SWEEP, "--config.precision=float8"), "float32, tf32, bfloat16, float64"),
     "lanes": ((SWEEP, "--lanes=-1"), "lanes=-1 is not allowed"),
     "groups": ((SWEEP, "--config.data.split=group"), "has no groups"),
     "missing idx": ((SWEEP, "--config.dataset=mnist", "--data_dir={here}"), "no idx files of mnist"),
