@@ -63,9 +63,8 @@ class Factory:
         self.decided = {} if retune else decided or {}
         self.free_bytes = memory.free_bytes(devices[0], len(devices))
         times = Memory(cache_dir, fingerprint.chip(devices), fingerprint.compilers())
-        self._tuner = Tuner(
-            self.data.mesh, precisions.of(precision).computed, times, lowering, retune
-        )
+        computed, free = precisions.of(precision).computed, self.free_bytes
+        self._tuner = Tuner(self.data.mesh, computed, times, lowering, retune, free)
         self._fitted = functools.partial(
             memory.fitted,
             make=lambda plan: Lanes(plan, self.data, precision),

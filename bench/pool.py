@@ -1,7 +1,7 @@
 """The programs of a sweep: which of them trains a trial, which are compiled, which have memory."""
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from bench.plan import Plan, ProgramPlan
 from bench.program import Program
@@ -17,6 +17,7 @@ class Pool:
         replan: trials → a plan in which each has a program to itself and its likes.
         free: bytes that may be taken on each device.
         compilers: programs compiled at a time.
+        overlaps: whether programs may train while others compile.
     """
 
     def __init__(
@@ -26,8 +27,11 @@ class Pool:
         replan: Callable[[Sequence[Trial]], Plan],
         free: int,
         compilers: int = 1,
+        overlaps: bool = False,
     ):
-        self._make, self._replan, self._compilers = make, replan, compilers
+        self._make, self._replan, self.overlaps = make, replan, overlaps
+        self._threads = ThreadPoolExecutor(compilers)
+        self._begun: list[tuple[Program, Future]] = []
         self.free = free
         self._plans: list[Plan] = []
         self._programs: dict[str, Program] = {}
@@ -51,18 +55,34 @@ class Pool:
         return self.home(trial)
 
     def to_compile(self) -> list[Program]:
-        """The programs that somebody waits for and that are not compiled."""
-        return [p for p in self if p.waiting and p.lanes is None and p.error is None]
+        """The programs that somebody waits for and that are neither compiled nor about to be."""
+        begun = [program for program, _ in self._begun]
+        return [
+            p for p in self if p.waiting and p.lanes is None and p.error is None and p not in begun
+        ]
 
-    def compile(self, programs: Sequence[Program]) -> Iterator[Program]:
-        """Compiles programs, several at a time, and yields each; `error` is set where it does not fit."""
+    def compile(self, programs: Sequence[Program]) -> None:
+        """Begins to compile programs, several at a time."""
+        self._begun += [(program, self._threads.submit(program.compile)) for program in programs]
 
-        def compiled(program: Program) -> Program:
-            program.compile()
-            return program
+    @property
+    def compiling(self) -> int:
+        """How many programs `compiled` has still to name."""
+        return len(self._begun)
 
-        with ThreadPoolExecutor(self._compilers) as threads:
-            yield from threads.map(compiled, programs)
+    def compiled(self, least: int) -> list[Program]:
+        """Programs that are done, in the order begun, each once; `error` is set where one does not fit.
+
+        Args:
+            least: how many to wait for.
+        """
+        while sum(future.done() for _, future in self._begun) < least:
+            wait([f for _, f in self._begun if not f.done()], return_when=FIRST_COMPLETED)
+        done = [(program, future) for program, future in self._begun if future.done()]
+        self._begun = [begun for begun in self._begun if begun not in done]
+        for _, future in done:
+            future.result()
+        return [program for program, _ in done]
 
     def split(self, program: Program) -> bool:
         """Takes a program that does not fit apart, so that only what is too large by itself fails.

@@ -118,16 +118,16 @@ class Program:
             plan.augment,
             beside,
         )
+        planned = {"flops_per_iteration": one.flops, "bytes_per_iteration": one.bytes}
+        if (
+            "native" in plan.lowerings.values()
+        ):  # XLA does not see into kernels that are not its own
+            return {**planned, "xla_flops": None, "xla_bytes": None}
         # Of what XLA counts, a device does one lane's in turn, or all its lanes' side by side, and of each
         # lane its share of the examples.
         here = plan.lanes // mesh.shape["lanes"] if beside else 1
         flops, size = (n and n * mesh.shape["batch"] / here for n in self.ready.counted)
-        return {
-            "flops_per_iteration": one.flops,
-            "bytes_per_iteration": one.bytes,
-            "xla_flops": flops,
-            "xla_bytes": size,
-        }
+        return {**planned, "xla_flops": flops, "xla_bytes": size}
 
     def fill(self) -> list[Seat]:
         """Seats whoever waits in free lanes; to be called between epochs. Returns the seats of new trials."""

@@ -44,9 +44,9 @@ class Options:
         batch_devices: how many of them share the examples of a lane.
         lanes: trials side by side in a program; 0 for as many as fit.
         strategy: "map", "vmap", "vmap:N" or "auto".
+        plan: "cost", "fewest" or "separate": how trials are put together in programs.
         lowering: "auto" chooses by time; or a set of `bench.ops.lowerings`.
         retune: choose anew, whatever is remembered.
-        plan: "cost", "fewest" or "separate": how trials are put together in programs.
         cache_dir: for compiled programs and measured costs; None keeps none.
     """
 
@@ -56,9 +56,9 @@ class Options:
     batch_devices: int = 1
     lanes: int = 0
     strategy: str = "auto"
+    plan: str = "cost"
     lowering: str = "auto"
     retune: bool = False
-    plan: str = "cost"
     cache_dir: Path | None = CACHE_DIR
 
 
@@ -241,7 +241,12 @@ class Run:
             functools.partial(planner, mode="separate"),
             factory.free_bytes,
             host.cores(),
+            overlaps=self._overlaps(decided.machine),
         )
+
+    def _overlaps(self, machine: Machine) -> bool:
+        """Whether compiling, which the host does, leaves training alone."""
+        return machine.platform != "cpu"
 
 
 def _decided(workdir: Path) -> dict[str, dict[str, str]]:

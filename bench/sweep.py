@@ -77,11 +77,11 @@ class Sweep:
     def fill(self) -> bool:
         """Seats waiting trials in free lanes; False once nothing waits and nothing is at work."""
         self._ask()
-        while programs := self.pool.to_compile():
-            self.compile(programs)
+        self.compile()
         self.pool.close_idle()
         for program in self.pool:
-            if program.waiting and program.between_epochs and self.pool.may_open(program):
+            ready = program.lanes is not None and program.between_epochs
+            if program.waiting and ready and self.pool.may_open(program):
                 # Written with the first thing that happens to them: to begin is nothing to lose.
                 self.note(*(self._started(seat.trial, program) for seat in program.fill()))
         return any(program.seated for program in self.pool)
@@ -100,38 +100,52 @@ class Sweep:
             else:
                 program.waiting.append(trial)
 
-    def compile(self, programs: Sequence[Program]) -> None:
-        """Tunes and compiles programs before anything of theirs runs or is timed.
+    def compile(self) -> None:
+        """Tunes and compiles programs that somebody waits for, before anything of theirs runs or is timed.
 
-        One that does not fit the devices is taken apart, and what is too large by itself fails.
+        On an accelerator others train meanwhile; where the host's cores are the devices, that would slow
+        both. One that does not fit the devices is taken apart, and what is too large by itself fails.
         """
-        with self.watch("compile"):
-            self._compile(programs)
-        self.record({"event": "compile", "seconds": self.watch.take("compile")})
+        while (programs := self.pool.to_compile()) or self.pool.compiling:
+            busy = any(p.seated or (p.waiting and p.lanes) for p in self.pool)
+            with self.watch("compile"):
+                self._tune(programs)
+                self.pool.compile(programs)
+                least = self.pool.compiling if not self.pool.overlaps else 0 if busy else 1
+                done = self.pool.compiled(least)
+                for program in done:
+                    self._compiled(program)
+            seconds = self.watch.take("compile")
+            if programs or done:
+                self.record({"event": "compile", "seconds": seconds})
+            if self.pool.overlaps and not programs:
+                return
 
-    def _compile(self, programs: Sequence[Program]) -> None:
+    def _tune(self, programs: Sequence[Program]) -> None:
         for program in programs:
             with self.watch("tune"):
                 program.tune()
             tune_s = self.watch.take("tune")
             self.record({"event": "tune", "program": program.plan.id, "seconds": tune_s})
-        # Before anything is computed by it: who goes on with this run goes on by the same plan.
-        plans = {"programs": [program.plan.to_json() for program in self.pool]}
-        write_file(self.workdir / "plan.json", json.dumps(plans, indent=1).encode())
-        self.progress.message(f"programs to compile: {len(programs)}")
-        for number, program in enumerate(self.pool.compile(programs), 1):
-            if program.error:
-                if not self.pool.split(program):
-                    self._fail(program, [w for w in program.waiting if isinstance(w, Trial)])
-                    program.waiting.clear()
-                continue
-            about = {
-                "compile_s": program.ready.compile_s,
-                "peak_bytes": program.ready.peak_bytes,
-                **program.work(),
-            }
-            self.record({"event": "program", "plan": program.plan.to_json(), **about})
-            self.progress.message(f"compiled {number} of {len(programs)}")
+        if programs:
+            # Before anything is computed by it: who goes on with this run goes on by the same plan.
+            plans = {"programs": [program.plan.to_json() for program in self.pool]}
+            write_file(self.workdir / "plan.json", json.dumps(plans, indent=1).encode())
+            self.progress.message(f"programs to compile: {len(programs)}")
+
+    def _compiled(self, program: Program) -> None:
+        if program.error:
+            if not self.pool.split(program):
+                self._fail(program, [w for w in program.waiting if isinstance(w, Trial)])
+                program.waiting.clear()
+            return
+        about = {
+            "compile_s": program.ready.compile_s,
+            "peak_bytes": program.ready.peak_bytes,
+            **program.work(),
+        }
+        self.record({"event": "program", "plan": program.plan.to_json(), **about})
+        self.progress.message(f"compiled; still to come: {self.pool.compiling}")
 
     def _started(self, trial: Trial, program: Program) -> dict[str, Any]:
         layers = trial.layers(self.dataset.classes)

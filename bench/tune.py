@@ -8,6 +8,7 @@ gradient of a convolution are timed by themselves, and the best of each are put 
 """
 
 import functools
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,7 @@ from bench.timing import interleaved
 from bench.tuned import Memory
 
 ROUNDS = 5
+CALLS = 12  # of a site's work at least, to time it
 CALL_S = 0.005  # about as long as a timed call is to take, by an assumed rate:
 ASSUMED_FLOPS_PER_S = 2e10
 CLEAR = 1.5  # our kernels, this many times faster than all of XLA's sets, need no finer search
@@ -45,6 +47,7 @@ class Tuner:
         memory: what was measured before, here or by another process.
         name: "auto" chooses by time; another of `lowerings.SETS` is taken as it is.
         again: measures even what is remembered.
+        free_bytes: that timing may take on each device.
         clock: seconds, monotonic.
     """
 
@@ -55,10 +58,11 @@ class Tuner:
         memory: Memory,
         name: str = "auto",
         again: bool = False,
+        free_bytes: float = math.inf,
         clock: Callable[[], float] = time.perf_counter,
     ):
         self.mesh, self.dtype, self.memory = devices, jnp.dtype(dtype), memory
-        self.name, self.again, self.clock = name, again, clock
+        self.name, self.again, self.free_bytes, self.clock = name, again, free_bytes, clock
 
     def tuned(
         self,
@@ -85,11 +89,18 @@ class Tuner:
                 continue
             key = self._key(site, plan, batch)
             times = {} if self.again else self.memory.times(key)
-            if not times and self.clock() - start < budget_s:
+            left_s = budget_s - (self.clock() - start)
+            if not times and left_s > 0 and self._affordable(site, batch, bench, left_s):
                 times = self._timed(site, batch, bench)
                 self.memory.keep(key, times)
             chosen[str(site)] = min(times, key=times.__getitem__) if times else guess
         return replace(plan, lowerings=chosen)
+
+    def _affordable(self, site: Site, batch: int, bench: "Bench", left_s: float) -> bool:
+        here = bench.lanes / self.mesh.shape["lanes"]
+        size = here * pieces.numbers(site, batch) * self.dtype.itemsize
+        run_s = here * pieces.flops(site, batch) / ASSUMED_FLOPS_PER_S * CALLS
+        return size <= self.free_bytes and run_s <= left_s
 
     def _key(self, site: Site, plan: ProgramPlan, batch: int) -> str:
         """What a time depends on beside the chip and the versions."""

@@ -39,9 +39,9 @@ def digits():
 
 
 @pytest.fixture(autouse=True, scope="session")
-def native(request):
-    """The compiled kernels, where there is a compiler, kept between runs of the tests."""
-    from bench.kernels.build import Build
+def native():
+    """Whether the compiled kernels are there, and loaded."""
+    from bench.kernels import build
     from bench.ops import native
 
-    return native.load(Build(request.config.cache.mkdir("native"))) is None
+    return native.load(build.start()) is None

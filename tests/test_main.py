@@ -183,7 +183,7 @@ MISTAKES = {
     "config argument": (("--config=configs/sweep.py:nope",), "has no 'nope'"),
     "flag": (("--confg=configs/sweep.py",), "Did you mean: config"),
     "word": ((SWEEP, "word"), "not a flag: 'word'"),
-    "flag's value": ((SWEEP, "--strategy=fast"), "auto|map|vmap"),
+    "flag's value": ((SWEEP, "--strategy=fast"), "auto, map, vmap or vmap:N"),
     "plan": ((SWEEP, "--plan=best"), "cost|fewest|separate"),
     "no devices for a batch": ((SWEEP, "--batch_devices=0"), "batch_devices=0 is not allowed"),
     "devices left over": ((SWEEP, "--batch_devices=3"), "does not divide the 8 devices in use"),

@@ -1,5 +1,6 @@
 """Which program trains a trial, and which have memory, by made-up programs."""
 
+import threading
 from collections import deque
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -59,7 +60,7 @@ def pool(trials: Sequence[Trial], needs: dict[int, int] | None = None, free: int
     """A pool of the fewest programs, and its planner."""
     first, planner = plan(trials, WORKLOAD, MACHINE, mode="fewest"), Planner()
     made: Any = lambda one: Fake(one, needs or {})  # noqa: E731
-    return Pool(first, made, planner, free), planner
+    return Pool(first, made, planner, free, compilers=2), planner
 
 
 def parameters(**given: Any) -> int:
@@ -96,13 +97,50 @@ def test_for_what_no_program_admits_one_is_planned(given: dict[str, Any]) -> Non
     assert len(planner.asked) == 1
 
 
+def done(programs: Pool) -> list[Any]:
+    """All that somebody waits for, compiled."""
+    programs.compile(programs.to_compile())
+    return programs.compiled(programs.compiling)
+
+
+def test_programs_are_named_as_they_are_done() -> None:
+    """Without waiting: what is still being compiled is named another time, and not begun again."""
+    programs, _ = pool([SMALL, trial(batch_norm=True)])
+    quick, slow = programs
+    go_on = threading.Event()
+    slow.compile = lambda: go_on.wait(60)
+    for program, one in ((quick, SMALL), (slow, trial(batch_norm=True))):
+        program.waiting.append(one)
+    programs.compile(programs.to_compile()[::-1])
+    assert programs.compiled(1) == [quick]
+    assert programs.compiled(0) == []
+    assert programs.compiling == 1
+    assert programs.to_compile() == []
+    go_on.set()
+    assert programs.compiled(1) == [slow]
+    assert programs.compiling == 0
+
+
+def test_a_compile_that_breaks_is_heard() -> None:
+    programs, _ = pool([SMALL])
+    (program,) = programs
+    program.waiting.append(SMALL)
+
+    def broken() -> None:
+        raise RuntimeError("no such instruction")
+
+    program.compile = broken
+    with pytest.raises(RuntimeError, match="no such instruction"):
+        done(programs)
+
+
 def test_programs_to_compile_are_those_that_somebody_waits_for() -> None:
     programs, _ = pool([SMALL, trial(batch_norm=True)])
     one, other = programs
     assert programs.to_compile() == []
     other.waiting.append(trial(batch_norm=True))
     assert programs.to_compile() == [other]
-    assert list(programs.compile([other])) == [other]
+    assert done(programs) == [other]
     assert other.lanes is not None
     assert one.lanes is None
     assert programs.to_compile() == []
@@ -114,7 +152,7 @@ def test_what_does_not_fit_is_taken_apart() -> None:
     programs, planner = pool([SMALL, LARGE], huge)
     (shared,) = programs
     shared.waiting.extend([SMALL, LARGE])
-    list(programs.compile(programs.to_compile()))
+    done(programs)
     assert shared.error is not None
     assert programs.to_compile() == []
     assert programs.split(shared)
@@ -123,7 +161,7 @@ def test_what_does_not_fit_is_taken_apart() -> None:
     assert [list(p.waiting) for p in programs] == [[SMALL], [LARGE]]
     small, large = programs.home(SMALL), programs.home(LARGE)
     assert programs.to_compile() == [small, large] == list(programs)
-    list(programs.compile([small, large]))
+    done(programs)
     assert (small.error, large.lanes) == (None, None)
     assert large.error is not None
     # By itself it is as small as it gets, and keeps its trials.

@@ -3,6 +3,8 @@
 import json
 import logging
 import re
+import shutil
+import threading
 
 import jax
 import pytest
@@ -10,6 +12,7 @@ from rich.console import Console
 
 from bench import peaks
 from bench.config import defaults, resolve
+from bench.program import Program
 from bench.record import Results, read_journal
 from bench.report.stats import totals
 from bench.run import Options, Run
@@ -30,9 +33,20 @@ def settings(**changes):
 def run(tmp_path, caplog):
     """Trains a small sweep in this process; returns its results, run directory and compile log."""
 
-    def go(lanes=0, strategy="auto", devices=2, plan="cost", batch=1, sampler=None, **changes):
+    def go(
+        lanes=0,
+        strategy="auto",
+        devices=2,
+        plan="cost",
+        batch=1,
+        sampler=None,
+        lowering="auto",
+        **changes,
+    ):
         workdir = tmp_path / f"run{lanes}{strategy}{devices}{plan}"
-        options = Options(workdir, None, devices, batch, lanes, strategy, plan, cache_dir=None)
+        options = Options(
+            workdir, None, devices, batch, lanes, strategy, plan, lowering, cache_dir=None
+        )
         with caplog.at_level(logging.WARNING):
             job = Run(settings(**changes), options, Console(quiet=True))
             job.sampler = sampler(job) if sampler else job.sampler
@@ -103,7 +117,7 @@ def test_the_journal_holds_every_trial_and_epoch_once_and_reads_back_as_it_was(r
 
 
 def test_the_report_says_how_near_to_its_peak_each_program_came(run):
-    results, workdir, _ = run(lanes=2)
+    results, workdir, _ = run(lanes=2, lowering="im2col")
     content = json.loads((workdir / "run.json").read_text())
     measured = content["hardware"]["peaks"]
     assert measured["flops_per_s"] > 0
@@ -212,6 +226,55 @@ class Climber:
 
     def tell(self, trial, metrics, ended):
         self.told.append((trial["units"], ended))
+
+
+def test_programs_train_while_others_compile(run, monkeypatch):
+    """As on an accelerator: the second program's compiling ends only after the first has trained."""
+    trained, compile_first = threading.Event(), Program.compile
+    monkeypatch.setattr(Run, "_overlaps", lambda self, machine: True)
+
+    def compiled(program):
+        if program.plan.trials[0] != first[0]:
+            assert trained.wait(60)
+        compile_first(program)
+
+    def train(program):
+        trained.set()
+        return train_first(program)
+
+    first, train_first = [], Program.train
+    monkeypatch.setattr(Program, "compile", compiled)
+    monkeypatch.setattr(Program, "train", train)
+
+    def known(job):
+        first.append(job.sampler.known[0].id)
+        return job.sampler
+
+    results, _, _ = run(plan="separate", space={"optimizer": ("adam", "sgd")}, sampler=known)
+    assert len(results.programs) == 2
+    assert {r.status for r in results.trials.values()} == {"completed"}
+
+
+def test_lowerings_are_in_the_plan_and_obeyed_by_who_goes_on(run, tmp_path):
+    """Over what this process would choose; but not over what the user asks for."""
+    results, workdir, _ = run(space={"units": (4, 6)})
+    path = workdir / "plan.json"
+    (plan,) = json.loads(path.read_text())["programs"]
+    assert plan["lowerings"] == results.programs[plan["id"]].plan["lowerings"]
+    assert any(site.startswith("conv 4 3×3") for site in plan["lowerings"])
+    decided = {site: "direct/taps/im2col/window" for site in plan["lowerings"] if "conv" in site}
+    for lowering, wanted in (("auto", decided), ("im2col", {})):
+        copy = tmp_path / lowering
+        shutil.copytree(workdir, copy)
+        (copy / "journal.jsonl").unlink()
+        (copy / "plan.json").write_text(json.dumps({"programs": [{**plan, "lowerings": decided}]}))
+        options = Options(copy, None, 2, cache_dir=None, lowering=lowering)
+        Run(settings(space={"units": (4, 6)}), options, Console(quiet=True)).train()
+        (again,) = json.loads((copy / "plan.json").read_text())["programs"]
+        assert again["id"] == plan["id"]
+        assert wanted.items() <= again["lowerings"].items()
+        if not wanted:
+            assert not decided.items() & again["lowerings"].items()
 
 
 def test_a_sampler_may_ask_for_trials_that_nobody_has_planned(run):

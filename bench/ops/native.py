@@ -6,7 +6,7 @@ pool.
 
 import ctypes
 import functools
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -20,20 +20,22 @@ _HANDLERS = ("block_forward", "block_kernel_gradient", "block_input_gradient")
 MOST_WINDOW = 255  # a maximum's place in its window is a byte, of which one says that there is none
 
 
-@functools.cache
-def _register(library: str, key: str) -> str:
-    """Makes the library's functions known to XLA; returns what their names end with.
+def _register(library: str, key: str) -> None:
+    """Makes the library's functions known to XLA.
 
-    The key is part of the names: compiled programs are kept on disk, and call by name.
+    The key is part of their names: compiled programs are kept on disk, and call by name.
     """
+    if key in _State.registered:
+        return
     loaded = ctypes.CDLL(library)
     for handler in _HANDLERS:
         capsule = jax.ffi.pycapsule(getattr(loaded, handler))
         jax.ffi.register_ffi_target(f"convoy_{handler}_{key}", capsule, platform="cpu")
-    return key
+    _State.registered.add(key)
 
 
 class _State:
+    registered: ClassVar[set[str]] = set()
     key: str | None = None
     compiler: str | None = None
 
@@ -44,8 +46,8 @@ def load(build: Build) -> str | None:
     if library is None:
         return build.reason
     try:
-        _State.key = _register(str(library), str(build.key))
-        _State.compiler = build.compiler
+        _register(str(library), str(build.key))
+        _State.key, _State.compiler = build.key, build.compiler
     except OSError as error:
         return f"cannot load {library}: {error}"
     return None

@@ -3,6 +3,7 @@
 Letters: B examples; the arrays of a site are those of `bench.ops.block`.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,20 +20,25 @@ Work = Callable[..., Any]
 def operands(site: Site, batch: int, dtype: Any) -> tuple[np.ndarray, ...]:
     """A site's input, its weights, and a gradient of its output; pictures of nothing."""
     draw = np.random.Generator(np.random.PCG64(0))
-    shapes: list[tuple[int, ...]]
-    if isinstance(site, DenseSite):
-        shapes = [(batch, site.inputs), (site.inputs, site.units), (site.units,)]
-    elif isinstance(site, PoolSite):
-        shapes = [(batch, *site.image)]
-    else:
-        shapes = [
-            (batch, *site.image),
-            (*site.kernel, site.image[-1], site.features),
-            (site.features,),
-        ]
-    arrays = [draw.standard_normal(shape).astype(dtype) for shape in shapes]
+    arrays = [draw.standard_normal(shape).astype(dtype) for shape in _shapes(site, batch)]
     out = jax.eval_shape(whole(site, _any(site)), *arrays, None)
     return *arrays, draw.standard_normal(out.shape).astype(dtype)
+
+
+def _shapes(site: Site, batch: int) -> list[tuple[int, ...]]:
+    if isinstance(site, DenseSite):
+        return [(batch, site.inputs), (site.inputs, site.units), (site.units,)]
+    if isinstance(site, PoolSite):
+        return [(batch, *site.image)]
+    kernel = (*site.kernel, site.image[-1], site.features)
+    return [(batch, *site.image), kernel, (site.features,)]
+
+
+def numbers(site: Site, batch: int) -> int:
+    """How many numbers timing a site may take in memory, roughly: arrays, gradients, an unfolded input."""
+    inputs, *weights = map(math.prod, _shapes(site, batch))
+    taps = math.prod(site.kernel) if isinstance(site, ConvSite) else 1
+    return 4 * sum(weights) + (4 + 2 * taps) * inputs
 
 
 def whole(site: Site, lowering: str) -> Work:
