@@ -100,7 +100,7 @@ class Run:
         options, dataset = self.options, self.dataset
         settings = self.settings.to_json()
         saved = {"schema": SCHEMA, **settings, "fingerprint": dataset.fingerprint}
-        _same_config(options.workdir, saved)
+        same_config(options.workdir, saved)
         sizes = (
             f"{len(dataset.train)} training, {len(dataset.valid)} validation, "
             f"{len(dataset.test)} test"
@@ -131,7 +131,9 @@ class Run:
         machine = timing.machine(devices, options.batch_devices)
         decided = self._plan(machine, self._costs(machine, devices))
         pool = self._pool(decided, devices)
-        _begin(workdir, saved, [program.to_json() for program in decided.programs])
+        begin(workdir, saved)
+        plans = {"programs": [program.to_json() for program in decided.programs]}
+        write_file(workdir / "plan.json", json.dumps(plans, indent=1).encode())
         with Journal(workdir / "journal.jsonl") as journal:
             results = Results.read(workdir)
             progress = Progress(self.console, len(self.sampler.known))
@@ -222,7 +224,7 @@ class Run:
         )
 
 
-def _same_config(workdir: Path, saved: Mapping[str, Any]) -> None:
+def same_config(workdir: Path, saved: Mapping[str, Any]) -> None:
     """Refuses a run directory that another config has begun. Its time limit may differ."""
     path = workdir / "config.json"
     try:
@@ -245,14 +247,13 @@ def _recorded(workdir: Path) -> Results:
     return Results.read(workdir) if (workdir / "journal.jsonl").exists() else Results()
 
 
-def _begin(workdir: Path, saved: Mapping[str, Any], plans: list[dict[str, Any]]) -> None:
-    """Makes the run directory."""
+def begin(workdir: Path, saved: Mapping[str, Any]) -> None:
+    """Makes the run directory, and writes the config there."""
     try:
         workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RecordError(f"cannot make the run directory {workdir}: {error.strerror}") from error
     write_file(workdir / "config.json", json.dumps(saved, indent=1).encode())
-    write_file(workdir / "plan.json", json.dumps({"programs": plans}, indent=1).encode())
 
 
 def _run_event(settings: Settings, dataset: Dataset, known: Sequence[Trial]) -> dict[str, Any]:
