@@ -31,6 +31,7 @@ from bench.suite import CLASSES, ENTRIES, Benchmark, Entry
 from bench.timing import machine
 
 _COPIES = 2  # of the pictures on a device: to train on, and to evaluate
+_PICTURES = 1 / 8  # of what is free, that more than one step's may take
 
 
 class Scaling:
@@ -104,7 +105,7 @@ class Scaling:
 
     def _measured(self, asked: Ask) -> dict[str, Any]:
         entry, devices = ENTRIES[asked.entry], self.devices[: asked.devices]
-        self._check_pictures(entry, asked, devices)
+        asked = replace(asked, steps=self._steps(entry, asked))
         dataset = pictures(entry, asked.batch * asked.steps)
         data = DeviceData(dataset, lane_mesh(devices))
         program_plan = self._plan(entry, asked, devices, dataset)
@@ -133,14 +134,15 @@ class Scaling:
             "joules": {"train": train[1], "evaluate": evaluate[1]},
         }
 
-    def _check_pictures(self, entry: Entry, asked: Ask, devices: Sequence[jax.Device]) -> None:
-        """They are not part of what XLA counts, and there before it does."""
-        needed = _COPIES * entry.image_bytes * asked.batch * asked.steps
-        if devices[0].platform == "cpu":  # the host's own copies are in the same memory
+    def _steps(self, entry: Entry, asked: Ask) -> int:
+        """Those asked for, or fewer if memory is short: pictures are no part of what XLA counts."""
+        needed = _COPIES * entry.image_bytes * asked.batch
+        if self.devices[0].platform == "cpu":  # the host's own copies are in the same memory
             needed *= 2
-        available = self.free(devices[0], len(devices))
+        available = self.free(self.devices[0], asked.devices)
         if needed > available:
             raise OutOfMemoryError(needed, available)
+        return min(asked.steps, max(1, int(_PICTURES * available / needed)))
 
     def _plan(
         self, entry: Entry, asked: Ask, devices: Sequence[jax.Device], dataset: Dataset
