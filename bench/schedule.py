@@ -74,7 +74,8 @@ def following(
             left_s = (part if taken_s else 1.0) * share_s - taken_s
             unfinished = [curve for curve in stage if curve.ended is None]
             if unfinished:
-                curve = min(unfinished, key=lambda curve: len(curve.points))
+                # Of equals the later: over batch sizes, which have a point of the lanes' curves.
+                curve = min(reversed(unfinished), key=lambda curve: len(curve.points))
                 return _decided(benchmark, platform, devices, measured, curve, left_s)
         before_s += taken_s
     return None

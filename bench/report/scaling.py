@@ -108,7 +108,7 @@ def full(measured: Measured) -> Table:
 
 
 def _full_row(curve: Curve) -> tuple[str, ...]:
-    fixed = f"batches of {curve.fixed:,}" if curve.over == "lanes" else _lanes(curve.fixed)
+    fixed = f"batch {curve.fixed:,}" if curve.over == "lanes" else _lanes(curve.fixed)
     train, evaluate = (curve.full(kind) for kind in KINDS)
     return (
         curve.entry,
