@@ -24,7 +24,7 @@ from bench.points import Measured
 from bench.report.__main__ import main as report
 from bench.run import Options
 from bench.scaling import Scaling, pictures
-from bench.schedule import LEAST
+from bench.schedule import LEAST, Ask
 from bench.suite import ENTRIES, Benchmark
 
 TINY = Benchmark(entries=("tiny",), seconds=60.0, lanes=2, batch=64)
@@ -287,6 +287,15 @@ def test_from_start_to_report_and_on_after_a_cut(
         file.append(told)
     with pytest.raises(ConfigError, match="of another machine \\(cpu: 'Another CPU' there"):
         start(workdir)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_terminal_is_told_what_is_being_measured(terminal: bool) -> None:
+    console = Console(file=io.StringIO(), width=80, force_terminal=terminal)
+    with hardware._status(console) as begun:
+        begun(Ask("vgg", 8, 4, "lanes", 2, 16, 3.0))
+    told = console.file.getvalue()  # type: ignore[attr-defined]
+    assert ("vgg" in told) == terminal
 
 
 def test_a_real_program_that_memory_does_not_hold_is_compiled_and_left(tmp_path: Path) -> None:
