@@ -13,6 +13,7 @@ from bench.data import DataOptions
 from bench.errors import ConfigError, nearest
 from bench.precision import PRECISIONS
 from bench.space import Axis
+from bench.suite import Benchmark
 
 
 def defaults() -> ConfigDict:
@@ -34,6 +35,17 @@ def defaults() -> ConfigDict:
     config.space = ConfigDict()
     config.search = {"method": "grid", "trials": 0, "seed": 0}
     config.budget = {"seconds": 0.0}
+    config.precision = "float32"
+    return config
+
+
+def benchmark() -> ConfigDict:
+    """What the config file of a hardware benchmark starts from, as `configs/hardware.py`.
+
+    Its section `benchmark` is what tells it from a sweep's, whose sections it has no use for.
+    """
+    config = ConfigDict()
+    config.benchmark = asdict(Benchmark())
     config.precision = "float32"
     return config
 
@@ -117,10 +129,7 @@ def resolve(config: ConfigDict, axes: Iterable[str] = ()) -> Settings:
         if name not in hyperparameters.known():
             hint = nearest(name, hyperparameters.known())
             raise ConfigError(f"unknown hyperparameter {name!r}: {hint}")
-    if given["precision"] not in PRECISIONS:
-        raise ConfigError(
-            f"precision={given['precision']!r} is not allowed: {', '.join(PRECISIONS)}"
-        )
+    _known_precision(given["precision"])
     if not 0 <= given["budget"]["seconds"] < math.inf:
         raise ConfigError("budget.seconds must be a finite number ≥ 0 (0: no limit)")
     options = {f.name: given["data"][f.name] for f in fields(DataOptions)}
@@ -134,6 +143,33 @@ def resolve(config: ConfigDict, axes: Iterable[str] = ()) -> Settings:
         seconds=float(given["budget"]["seconds"]),
         precision=given["precision"],
     )
+
+
+def resolve_benchmark(config: ConfigDict) -> tuple[Benchmark, str]:
+    """Checks the config of a hardware benchmark: what is measured, and the precision.
+
+    Args:
+        config: with a section `benchmark`, overrides applied.
+
+    Raises:
+        ConfigError: an unknown key, a value of the wrong kind, or one that cannot be used.
+    """
+    known = benchmark().to_dict()
+    given = {**known, **config.to_dict()}
+    _known_keys(given, known, "config")
+    for name, value in given.items():
+        _same_kind(f"config.{name}", value, known[name])
+    part = {**known["benchmark"], **given["benchmark"]}
+    _known_keys(part, known["benchmark"], "config.benchmark")
+    for name, value in part.items():
+        _same_kind(f"config.benchmark.{name}", value, known["benchmark"][name])
+    _known_precision(given["precision"])
+    return Benchmark(**part), given["precision"]
+
+
+def _known_precision(precision: str) -> None:
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision={precision!r} is not allowed: {', '.join(PRECISIONS)}")
 
 
 def _known_keys(given: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:
@@ -175,6 +211,6 @@ def suggestion(name: str) -> str:
             if isinstance(value, Mapping):
                 walk(value, f"{prefix}{key}.")
 
-    walk(defaults().to_dict(), "config.")
+    walk(defaults().to_dict() | benchmark().to_dict(), "config.")
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else "see python -m bench.main --help"

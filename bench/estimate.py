@@ -14,6 +14,7 @@ MEMORY_SHARE = 0.5  # of a device's memory, that programs may fill
 # Activations are kept for the backward pass, and 3×3 convolutions unfold theirs ninefold.
 COPIES_OF_ACTIVATIONS = 12
 EVALUATION_BATCH = 256
+PROBE_S = 0.1  # of a dispatch that is timed: long beside what a dispatch costs by itself
 
 
 @dataclass(frozen=True)
@@ -153,3 +154,8 @@ class Estimate:
 def wanted_lanes(trials: int, machine: Machine) -> int:
     """K where memory allows it: a lane for each trial, up to a limit, in equal numbers on all devices."""
     return math.ceil(min(trials, MOST_LANES) / machine.devices) * machine.devices
+
+
+def probe_steps(iteration_s: float, most: int) -> int:
+    """Iterations of a dispatch that is timed: a power of 2 of about `PROBE_S`, and no more than `most`."""
+    return min(most, 1 << max(0, round(math.log2(PROBE_S / iteration_s))))

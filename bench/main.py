@@ -5,6 +5,7 @@ r"""Trains a sweep of small CNNs as few XLA programs and reports what came of it
     python -m bench.main --config=configs/sweep.py --config.trial.epochs=5 \
         --axis='learning_rate=log_uniform(1e-4, 1e-1)' \
         --config.search.method=random --config.search.trials=20
+    python -m bench.main --config=configs/hardware.py     # measures the machine instead
 
 Exit codes: 0 every trial ended in order, 2 something to mend before training (one line says what),
 3 some trials diverged or failed, 130 interrupted.
@@ -19,6 +20,7 @@ from ml_collections import config_flags
 from rich.console import Console
 
 from bench import config as configs
+from bench import hardware
 from bench.errors import ConfigError, ConvoyError
 from bench.run import CACHE_DIR, Options, Run
 
@@ -67,7 +69,7 @@ def main() -> int:
         print(f"convoy: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("convoy: interrupted; the same command goes on with the trials left", file=sys.stderr)
+        print("convoy: interrupted; the same command goes on with what is left", file=sys.stderr)
         return 130
 
 
@@ -113,13 +115,27 @@ def _train() -> int:
     )
     # Not on a terminal, tables take the width of a wide one rather than lose columns.
     console = Console(width=None if sys.stdout.isatty() else 120)
-    run = Run(configs.resolve(_config(), _AXIS.value), options, console)
+    config = _config()
+    if "benchmark" in config:
+        _refuse_flags_of_sweeps()
+        hardware.run(*configs.resolve_benchmark(config), options, console)
+        return 0
+    run = Run(configs.resolve(config, _AXIS.value), options, console)
     if _PLAN_ONLY.value:
         run.plan_only()
         return 0
     results = run.train()
     bad = {record.status for record in results.trials.values()} & {"diverged", "failed"}
     return 3 if bad else 0
+
+
+def _refuse_flags_of_sweeps() -> None:
+    """A benchmark would leave them out without a word."""
+    for flag in (_AXIS, _DATA_DIR, _BATCH_DEVICES, _LANES, _PLAN, _PLAN_ONLY):
+        if flag.value != flag.default:
+            raise ConfigError(
+                f"--{flag.name} is for sweeps; a benchmark's settings are those of config.benchmark"
+            )
 
 
 def _config() -> Any:

@@ -25,20 +25,19 @@ from scipy.optimize import least_squares
 from bench import costs as model
 from bench import fingerprint, host
 from bench.costs import Amounts, Costs, Workload
-from bench.data import Dataset, Preprocessing
-from bench.data.dataset import Split
+from bench.data.noise import noise
 from bench.device_data import DeviceData
 from bench.errors import ConvoyError
-from bench.lanes import Lanes
+from bench.estimate import probe_steps
 from bench.mesh import lane_mesh
 from bench.plan import ProgramPlan, plan
+from bench.probe import program_of
 from bench.program import Program
 from bench.trial import Trial
 
 ROUNDS = 5  # dispatches of each probe, interleaved; the first is its warm-up
 EXAMPLES, SIDE, CLASSES = 1024, 16, 10
 CONSTANTS = tuple(f.name for f in fields(Costs) if f.name.endswith("_s"))
-DISPATCH_S = 0.1  # long beside what a dispatch costs by itself
 DOUBT = 0.2  # weight of an assumed constant against a measured time, both in logarithms
 OUTLIER = 0.3  # a ratio's logarithm from which on a time counts less, for it is likely an accident
 
@@ -69,7 +68,7 @@ def measure(devices: Sequence[jax.Device]) -> Costs:
     Args:
         devices: of one kind; a few lanes run on each.
     """
-    dataset = _noise()
+    dataset = noise(EXAMPLES, (SIDE, SIDE, 1), CLASSES, tested=EXAMPLES)
     workload = Workload(dataset.image_shape, CLASSES, EXAMPLES, EXAMPLES)
     machine = fingerprint.machine(list(devices))
     data = DeviceData(dataset, lane_mesh(devices))
@@ -82,8 +81,8 @@ def measure(devices: Sequence[jax.Device]) -> Costs:
         lanes = len(devices) * (1 if machine.platform == "cpu" else 8)
         (probe,) = plan(trials, workload, machine, lanes, mode="fewest").programs
         expected_s = assumed.seconds(_dispatch(replace(probe, steps=1), data))
-        programs.append(_program(replace(probe, steps=_steps(probe, expected_s)), data))
-        programs[-1].waiting.extend(trials[:1] * lanes)
+        steps = probe_steps(expected_s, -(-EXAMPLES // probe.microbatch))
+        programs.append(program_of(replace(probe, steps=steps), trials[0], data))
     # As in a sweep: compiled side by side, run one after another.
     with ThreadPoolExecutor(host.cores()) as threads:
         list(threads.map(Program.compile, programs))
@@ -92,32 +91,6 @@ def measure(devices: Sequence[jax.Device]) -> Costs:
         program.fill()
     probes += _running(programs)
     return replace(fitted(probes, assumed), measured=datetime.now(UTC).date().isoformat())
-
-
-def _noise() -> Dataset:
-    """Pictures of nothing, of a size that all probes can be trained on."""
-    generator = np.random.Generator(np.random.PCG64(0))
-    pixels = generator.integers(0, 256, (EXAMPLES, SIDE, SIDE, 1), np.uint8)
-    labels = generator.integers(0, CLASSES, EXAMPLES, np.int32)
-    split, empty = Split(pixels, labels), Split(pixels[:0], labels[:0])
-    look = Preprocessing(SIDE, SIDE, 1, (0.5,), (0.3,))
-    names = tuple(map(str, range(CLASSES)))
-    return Dataset("noise", split, empty, split, names, "", look, "")
-
-
-def _program(plan: ProgramPlan, data: DeviceData) -> Program:
-    def compiled(plan: ProgramPlan, trial: Trial) -> Lanes:
-        lanes = Lanes(plan, data)
-        lanes.compile(trial)
-        return lanes
-
-    return Program(plan, compiled)
-
-
-def _steps(program: ProgramPlan, expected_s: float) -> int:
-    """Iterations of a dispatch: a power of 2 of about `DISPATCH_S` by what is expected of one."""
-    epoch = -(-EXAMPLES // program.microbatch)
-    return min(epoch, 1 << max(0, round(math.log2(DISPATCH_S / expected_s))))
 
 
 def _compiling(program: Program) -> Probe:

@@ -104,7 +104,7 @@ class Run:
         options, dataset = self.options, self.dataset
         settings = self.settings.to_json()
         saved = {"schema": SCHEMA, **settings, "fingerprint": dataset.fingerprint}
-        _same_config(options.workdir, saved)
+        same_config(options.workdir, saved)
         sizes = (
             f"{len(dataset.train)} training, {len(dataset.valid)} validation, "
             f"{len(dataset.test)} test"
@@ -136,7 +136,7 @@ class Run:
         machine = fingerprint.machine(devices, options.batch_devices)
         decided = self._plan(machine, self._costs(machine, devices))
         pool = self._pool(decided, devices)
-        _begin(workdir, saved)
+        begin(workdir, saved)
         with Journal(workdir / "journal.jsonl") as journal:
             results = Results.read(workdir)
             progress = Progress(self.console, len(self.sampler.known))
@@ -258,7 +258,7 @@ def _decided(workdir: Path) -> dict[str, dict[str, str]]:
         return {}
 
 
-def _same_config(workdir: Path, saved: Mapping[str, Any]) -> None:
+def same_config(workdir: Path, saved: Mapping[str, Any]) -> None:
     """Refuses a run directory that another config has begun. Its time limit may differ."""
     path = workdir / "config.json"
     try:
@@ -281,8 +281,8 @@ def _recorded(workdir: Path) -> Results:
     return Results.read(workdir) if (workdir / "journal.jsonl").exists() else Results()
 
 
-def _begin(workdir: Path, saved: Mapping[str, Any]) -> None:
-    """Makes the run directory."""
+def begin(workdir: Path, saved: Mapping[str, Any]) -> None:
+    """Makes the run directory, and writes the config there."""
     try:
         workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -25,6 +25,9 @@ Model = Callable[..., Layers]
 
 MODELS: dict[str, Model] = {}
 
+# Convolutions in each block of configurations A, B, D and E, by layers with weights.
+_VGG = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+
 _count = must_be("a whole number ≥ 0", lambda v: isinstance(v, int) and v >= 0)
 
 # How each hyperparameter is checked, whichever model has it, before a layer could complain of it
@@ -35,6 +38,7 @@ CHECKS: dict[str, Check] = {
     **dict.fromkeys(("filter_dropout", "dropout"), fraction),
     "padding": one_of("SAME", "VALID"),
     "pool_kind": one_of("max", "average"),
+    "depth": one_of(*_VGG),
     "taper": positive,
     "activation": one_of(*ACTIVATIONS),
     "batch_norm": one_of(False, True),
@@ -182,6 +186,90 @@ def mlp(
             taper=taper,
             activation=activation,
             batch_norm=batch_norm,
+            dropout=dropout,
+        ),
+    )
+
+
+@model
+def alexnet(
+    classes: int,
+    *,
+    features: int = 24,
+    units: int = 256,
+    dense_layers: int = 2,
+    taper: float = 1.0,
+    activation: str = "relu",
+    batch_norm: bool = False,
+    dropout: float = 0.0,
+) -> Layers:
+    """AlexNet's layers at other widths: an 11×11 convolution of stride 4, a 5×5 one and three of 3×3.
+
+    `features` is the first width; those after it are 8/3, 4, 4 and 8/3 times as wide. Pools of 3×3 and
+    stride 2 follow the first, the second and the last convolution; all padding is SAME, for small images.
+    The dense layers are those of `stack`, without the local normalisation that the paper had.
+
+    Source: Krizhevsky, Sutskever, Hinton, 2012: 96 features, two dense layers of 4096 units, dropout 0.5.
+    """
+    norm = (BatchNorm(),) if batch_norm else ()
+
+    def conv(width: int, kernel: int, stride: int = 1) -> Layers:
+        return Conv(width, (kernel, kernel), (stride, stride)), *norm, Activation(activation)
+
+    pool = MaxPool((3, 3), (2, 2), "SAME")
+    middle, wide = 8 * features // 3, 4 * features
+    return (
+        *(*conv(features, 11, 4), pool, *conv(middle, 5), pool),
+        *(*conv(wide, 3), *conv(wide, 3), *conv(middle, 3), pool),
+        Flatten(),
+        *_head(
+            classes,
+            units=units,
+            dense_layers=dense_layers,
+            taper=taper,
+            activation=activation,
+            batch_norm=False,
+            dropout=dropout,
+        ),
+    )
+
+
+@model
+def vgg(
+    classes: int,
+    *,
+    depth: int = 11,
+    features: int = 16,
+    units: int = 128,
+    dense_layers: int = 2,
+    taper: float = 1.0,
+    activation: str = "relu",
+    batch_norm: bool = False,
+    dropout: float = 0.0,
+) -> Layers:
+    """VGG's layers at other widths: five blocks of 3×3 convolutions, each with a 2×2 pool at its end.
+
+    `depth` is 11, 13, 16 or 19, which with the paper's three dense layers (two and the logits) is the number
+    of layers with weights. `features` is the first block's width; those after it are 2, 4, 8 and 8 times as
+    wide. All padding is SAME. The dense layers are those of `stack`.
+
+    Source: Simonyan and Zisserman, ICLR 2015: 64 features, two dense layers of 4096 units, dropout 0.5.
+    """
+    norm = (BatchNorm(),) if batch_norm else ()
+    blocks: Layers = ()
+    for repeats, widening in zip(_VGG[depth], (1, 2, 4, 8, 8), strict=True):
+        conv = Conv(widening * features, (3, 3)), *norm, Activation(activation)
+        blocks += (*(conv * repeats), MaxPool((2, 2), padding="SAME"))
+    return (
+        *blocks,
+        Flatten(),
+        *_head(
+            classes,
+            units=units,
+            dense_layers=dense_layers,
+            taper=taper,
+            activation=activation,
+            batch_norm=False,
             dropout=dropout,
         ),
     )

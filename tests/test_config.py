@@ -7,11 +7,20 @@ from hypothesis import strategies as st
 from ml_collections import ConfigDict
 
 from bench import hyperparameters
-from bench.config import Settings, defaults, differences, resolve, suggestion
+from bench.config import (
+    Settings,
+    benchmark,
+    defaults,
+    differences,
+    resolve,
+    resolve_benchmark,
+    suggestion,
+)
 from bench.data import DataOptions
 from bench.errors import ConfigError
 from bench.precision import PRECISIONS
 from bench.space import Choice, log_uniform, parse_axis, uniform
+from bench.suite import Benchmark
 from bench.trial import Trial
 
 PARTS = ("data", "trial", "space", "search", "budget")
@@ -149,6 +158,38 @@ def test_wrong_axes(axis: str, words: str) -> None:
     assert words in refused(defaults(), (axis,))
 
 
+# A benchmark's
+
+
+def test_a_benchmark_by_default_and_changed() -> None:
+    assert resolve_benchmark(benchmark()) == (Benchmark(), "float32")
+    config = benchmark()
+    config.benchmark.update(seconds=30, entries=("vgg",))
+    config.precision = "float64"
+    assert resolve_benchmark(config) == (Benchmark(seconds=30, entries=("vgg",)), "float64")
+    little = ConfigDict({"benchmark": {"lanes": 3}})
+    assert resolve_benchmark(little) == (Benchmark(lanes=3), "float32")
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"benchmark": {"second": 3}}, "config.benchmark.second: did you mean 'seconds'?"),
+        ({"benchmark": {}, "trial": {}}, "unknown key config.trial"),
+        ({"benchmark": None}, "config.benchmark=None must be a dict"),
+        ({"benchmark": {"seconds": "long"}}, "config.benchmark.seconds='long'"),
+        ({"benchmark": {"lanes": 2.5}}, "config.benchmark.lanes=2.5"),
+        ({"benchmark": {"lanes": True}}, "config.benchmark.lanes=True"),
+        ({"benchmark": {"entries": "tiny"}}, "config.benchmark.entries='tiny'"),
+        ({"benchmark": {}, "precision": "float8"}, "float32, tf32, bfloat16, float64"),
+    ],
+)
+def test_what_a_benchmark_refuses(config: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        resolve_benchmark(ConfigDict(config))
+    assert words in str(caught.value)
+
+
 # What is kept
 
 
@@ -272,6 +313,7 @@ def test_differences_are_none_just_where_configs_agree(
         ("config.trial.epoch", "config.trial.epochs"),
         ("config.serch.method", "config.search.method"),
         ("config.datset", "config.dataset"),
+        ("config.benchmark.entrys", "config.benchmark.entries"),
     ],
 )
 def test_suggestion(wrong: str, meant: str) -> None:

@@ -10,7 +10,8 @@ ROOT = Path(__file__).parents[1]
 LIGHT = [
     "errors", "layers", "padding", "summary", "zoo", "hyperparameters", "trial", "space", "search",
     "host", "costs", "partition", "plan", "columns", "journal", "record", "best", "config", "data",
-    "report", "initial", "timing", "roofline",
+    "report", "energy", "suite", "points", "curves", "schedule", "hardware", "initial", "timing",
+    "roofline", "precision", "kernels",
 ]  # fmt: skip
 HEAVY = ["jax", "jaxlib", "flax", "optax", "orbax", "tensorflow", "tensorflow_datasets"]
 MODULES = {

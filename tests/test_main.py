@@ -176,6 +176,7 @@ def test_random_search_over_distributions(tmp_path):
 
 CONFIG = "from bench.config import defaults\ndef get_config():\n    config = defaults()\n"
 SWEEP = "--config=configs/sweep.py"
+HARDWARE = "--config=configs/hardware.py"
 
 MISTAKES = {
     "no config": ((), "say what to train: --config=configs/sweep.py"),
@@ -220,6 +221,14 @@ MISTAKES = {
     "returns": (("--config={here}/returns.py",), "fails"),
     "typo in file": (("--config={here}/typo.py",), "did you mean 'features'"),
     "section in file": (("--config={here}/section.py",), "did you mean 'search'"),
+    "benchmark's argument": (("--config=configs/hardware.py:fast",), "has no 'fast': use :quick"),
+    "benchmark's key": ((HARDWARE, "--config.benchmark.second=5"), "did you mean 'config.benchmark.seconds'"),
+    "benchmark's entry": ((HARDWARE, "--config.benchmark.entries=('vg',)"), "did you mean 'vgg'"),
+    "benchmark's seconds": ((HARDWARE, "--config.benchmark.seconds=0"), "must be a finite number > 0"),
+    "benchmark's lanes": ((HARDWARE, "--config.benchmark.lanes=0"), "must be a whole number ≥ 1, got 0"),
+    "sweep's flag": ((HARDWARE, "--lanes=4"), "--lanes is for sweeps"),
+    "sweep's axis": ((HARDWARE, "--axis=features=4"), "--axis is for sweeps"),
+    "no such devices": ((HARDWARE, "--devices=99"), "devices=99, but there are 8"),
     "unwritable": ((SWEEP, "--workdir={here}/raises.py/run"), "use another --workdir"),
 }  # fmt: skip
 

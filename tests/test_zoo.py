@@ -103,6 +103,26 @@ def test_mlp():
     assert parameters(zoo.mlp(4, units=9), (2, 2, 3)) == 13 * 9 + 10 * 4
 
 
+def test_alexnet_at_the_papers_widths():
+    """62 million parameters; without the two groups of the paper's GPUs, 3.7 M of them convolutional."""
+    net = zoo.alexnet(1000, features=96, units=4096)
+    rows = [row for row in summary(net, (227, 227, 3)) if row.parameters]
+    assert [row.shape[-1] for row in rows] == [96, 256, 384, 384, 256, 4096, 4096, 1000]
+    assert sum(row.parameters for row in rows[:5]) == 3_747_200
+    assert sum(row.parameters for row in rows[6:]) == 4097 * 4096 + 4097 * 1000
+    assert [row.shape[0] for row in rows[:5]] == [57, 29, 15, 15, 15]
+
+
+@pytest.mark.parametrize(
+    ("depth", "published"), [(11, 132.9), (13, 133.0), (16, 138.4), (19, 143.7)]
+)
+def test_vgg_has_the_published_parameters(depth, published):
+    """Millions, for ImageNet."""
+    net = zoo.vgg(1000, depth=depth, features=64, units=4096)
+    assert round(parameters(net, (224, 224, 3)) / 1e6, 1) == published
+    assert sum(isinstance(layer, Conv | Dense) for layer in flat(net)) == depth
+
+
 @pytest.mark.parametrize(
     ("units", "dense_layers", "taper", "expected"),
     [
@@ -152,7 +172,7 @@ def test_what_shares_a_program(name):
     shared = {"units": 5, "dense_layers": 4, "taper": 0.5, "activation": "tanh", "dropout": 0.3,
               "features": 3, "filter_dropout": 0.2}  # fmt: skip
     apart = {"batch_norm": True, "filter_repeats": 1, "kernel": 5, "padding": "VALID", "pool": 3,
-             "pool_kind": "average"}  # fmt: skip
+             "pool_kind": "average", "depth": 13}  # fmt: skip
     assert set(own) <= {*shared, *apart}
     for hyperparameter in own:
         both = {"dense_layers": 2, hyperparameter: (shared | apart)[hyperparameter]}
@@ -216,19 +236,20 @@ def test_a_model_from_elsewhere(monkeypatch):
         ({"batch_norm": "yes"}, "unknown batch_norm 'yes'; known: False, True"),
         ({"filter_dropout": 1.0}, "filter_dropout must be a number in [0, 1), got 1.0"),
         ({"dropout": -0.5}, "dropout must be a number in [0, 1), got -0.5"),
+        ({"model": "vgg", "depth": 12}, "unknown depth 12; known: 11, 13, 16, 19"),
     ],
 )
 def test_refuses_settings(settings, message):
     with pytest.raises(ConfigError) as error:
-        zoo.build("stack", settings, 10)
+        zoo.build(settings.get("model", "stack"), settings, 10)
     assert str(error.value) == message
 
 
 def test_refuses_models_and_classes():
     with pytest.raises(ConfigError, match="unknown model 'stak'; did you mean 'stack'"):
         zoo.hyperparameters("stak")
-    with pytest.raises(ConfigError, match="unknown model 'resnet'; known: mlp, stack"):
-        zoo.build("resnet", {}, 10)
+    with pytest.raises(ConfigError, match="unknown model 'unet9'; known: alexnet, mlp, stack, vgg"):
+        zoo.build("unet9", {}, 10)
     with pytest.raises(ConfigError, match="classes must be a whole number ≥ 1, got 0"):
         zoo.mlp(0)
 

@@ -8,8 +8,11 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.errors import ConvoyError
+from bench.points import Measured, is_benchmark
 from bench.record import Results
 from bench.report import final, write_views
+from bench.report.scaling import show
+from bench.report.scaling_views import write_scaling
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,13 +21,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("run", metavar="RUN", type=Path, help="a run directory")
     parser.add_argument("--top", type=int, default=10, help="trials to list (default: %(default)s)")
     options = parser.parse_args(arguments)
+    console = Console()
     try:
+        if is_benchmark(options.run):
+            measured = Measured.read(options.run)
+            write_scaling(options.run, measured)
+            show(console, measured)
+            return 0
         results = Results.read(options.run)
         write_views(options.run, results)
     except ConvoyError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    final(Console(), results, options.top)
+    final(console, results, options.top)
     return 0
 
 

@@ -23,9 +23,9 @@ def conditions(results: Results) -> Table:
     run = stats.newest_run(results)
     rows = (
         ("started", _known(run.get("time"))),
-        *_hardware(run.get("hardware", {})),
+        *hardware(run.get("hardware", {})),
         ("measured peaks", _peaks(results.peaks)),
-        *_software(run.get("software", {})),
+        *software(run.get("software", {})),
         *_data(run.get("data", {})),
         ("how timed", _HOW_TIMED),
         ("how counted", _HOW_COUNTED),
@@ -33,7 +33,8 @@ def conditions(results: Results) -> Table:
     return Table("Conditions", FACTS, rows)
 
 
-def _hardware(hardware: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+def hardware(hardware: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Rows of what a run event says of the machine."""
     cores, memory = units.count(hardware.get("cores")), units.size(hardware.get("memory_bytes"))
     kind, platform = (_known(hardware.get(name)) for name in ("device_kind", "platform"))
     return (
@@ -52,7 +53,8 @@ def _peaks(peaks: Mapping[str, Any] | None) -> str:
     )
 
 
-def _software(software: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+def software(software: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Rows of what a run event says of versions and settings."""
     packages = {"python": "Python", "jax": "JAX", "flax": "Flax", "optax": "Optax"}
     versions = [f"{title} {_known(software.get(name))}" for name, title in packages.items()]
     flags = "none" if software.get("xla_flags") == "" else _known(software.get("xla_flags"))
