@@ -44,20 +44,23 @@ struct Of {
   static constexpr int kWidth = kVectorBytes / sizeof(T);  // numbers in a vector
   static constexpr int kPanel = 2 * kWidth;
   using Number = T;
-  typedef T Vector __attribute__((vector_size(kVectorBytes), aligned(sizeof(T)), may_alias));
+  typedef T Vector __attribute__((vector_size(kVectorBytes)));
   using Mask = decltype(std::declval<Vector>() > std::declval<Vector>());
   using Integer = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
-  typedef std::uint8_t Bytes __attribute__((vector_size(kWidth), aligned(1), may_alias));
+  typedef std::uint8_t Bytes __attribute__((vector_size(kWidth)));
 };
 
+// Memory need not be aligned: a copy says so, and costs nothing.
 template <class V, class T>
 V Load(const T* from) {
-  return *reinterpret_cast<const V*>(from);
+  V value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
 }
 
 template <class V, class T>
 void Store(T* to, V value) {
-  *reinterpret_cast<V*>(to) = value;
+  std::memcpy(to, &value, sizeof value);
 }
 
 // What the call is told of its shapes beside the arrays.
