@@ -4,6 +4,7 @@ All of them are there at once, each in its own processes, which wait for their t
 they wait. So what else the machine does falls on all alike, and a ratio is taken between neighbours in time.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -43,6 +44,7 @@ def run(
             trials = [
                 list(every)[process :: layout.processes] for process in range(layout.processes)
             ]
+            start = time.perf_counter()
             crew = stack.enter_context(Crew(layout, name, trials, job))
             try:
                 ready = crew.answers()[0]["ready"]
@@ -51,7 +53,7 @@ def run(
                 say(f"{name}: {layout} cannot run: {error}")
                 continue
             rows[crew] = Row(str(layout), [], layout.processes, None, _note(ready), ready)
-            say(f"{name}: {layout} is ready")
+            say(f"{name}: {layout} is ready after {time.perf_counter() - start:.0f} s")
         crews = list(rows)
         for number in range(rounds):
             turn = number % len(crews)

@@ -45,14 +45,14 @@ def convoy() -> dict[str, list[float]]:
 def test_a_peer_does_convoys_work(name: str, work: str, convoy: dict) -> None:
     """The parameters are as many and, after six and nine updates, so near that it must be the same training.
 
-    Of 3e-7: of float32, and PyTorch's running variances, which divide by one less, have more.
+    They agree to 1e-6; PyTorch's running variances divide by one less.
     """
     ready, found = losses(name, work)
     trial, data = works.named(work).trials(1)[0], works.named(work).load(None)
     assert ready["parameters"] == parameters(trial.layers(data.classes), data.image_shape)
     tolerance = 2e-4 if "norm" in work and "torch" in name else 1e-5
     np.testing.assert_allclose(found, convoy[work], rtol=tolerance)
-    assert abs(found[0] / found[1] - 1) > 100 * tolerance or "torch" in name, "nothing was learnt"
+    assert abs(found[0] / found[1] - 1) > 20 * tolerance, "nothing was learnt"
 
 
 @pytest.mark.slow
