@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -39,6 +40,8 @@ class Layout:
     def cores(self, process: int) -> list[int]:
         """Those that a process is held to."""
         every = list(range(host.cores()))
+        if hasattr(os, "sched_getaffinity"):
+            every = sorted(os.sched_getaffinity(0))
         return every if self.processes == 1 else every[process :: self.processes]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.contenders import CONTENDERS
 from benchmarks.crew import ROOT, Crew, CrewError, Layout
 from benchmarks.rows import CONVOY, Row
 from benchmarks.works import Sweep
@@ -87,7 +88,8 @@ def _convoy(name: str, row: Row, settings: Mapping[str, Any]) -> tuple[float, Re
             results = {r["trial"]: float(r["test_accuracy"] or "nan") for r in csv.DictReader(file)}
     totals = report["totals"]
     row.note = f"compiling {totals['compile_s']:.0f} s, training {totals['train_s']:.0f} s"
-    row.about.update(hardware=report["hardware"], versions=report["software"])
+    versions = {name: report["software"][name] for name in CONTENDERS[CONVOY].packages}
+    row.about.update(hardware=report["hardware"], versions=versions)
     return seconds, results
 
 

@@ -12,11 +12,11 @@ may serve it, in a process of one thread for each core side by side. `benchmarks
 
 import argparse
 import json
+import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from bench import host
 from bench.errors import ConvoyError
@@ -84,18 +84,15 @@ def _about(work: Work) -> str:
     return ", ".join([work.dataset, *map(str, told)])
 
 
-def conditions(rows: Sequence[Row]) -> list[str]:
-    """Machine, versions and date, as the contenders tell them."""
-    versions: dict[str, Any] = {}
-    hardware: dict[str, Any] = {}
+def conditions(rows: Sequence[Row]) -> str:
+    """Date, machine and versions, as the contenders tell them."""
+    versions, hardware = {"python": platform.python_version()}, {"cpu": "", "device_kind": ""}
     for row in rows:
-        told = row.about.get("versions", {})
-        named_ones = {p for entry in CONTENDERS.values() for p in entry.packages} | {"python"}
-        versions |= {n: v for n, v in told.items() if n in named_ones}
+        versions |= row.about.get("versions", {})
         hardware |= row.about.get("hardware", {})
-    machine = f"{hardware.get('cpu')}, {host.cores()} cores, {hardware.get('device_kind')}"
+    machine = f"{hardware['cpu']}, {host.cores()} cores, on {hardware['device_kind']}"
     listed = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
-    return [f"{datetime.now(UTC):%d %B %Y}; {machine}; {listed}."]
+    return f"{datetime.now(UTC):%d %B %Y}; {machine}; {listed}."
 
 
 def _names(known: Sequence[str]) -> Callable[[str], list[str]]:
@@ -145,6 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.quick:
         options.works, options.rounds, options.peer_trials = list(QUICK), 1, 2
+        options.processes = [1]
     every: list[Row] = []
     tables, kept, failed = [], {}, False
     for name in options.works:
@@ -164,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "rounds": options.rounds,
             }
             options.out.write_text(json.dumps({**head, "works": kept}, indent=1))
-    print("\n" + "\n\n".join([*conditions(every), *tables]))
+    print("\n" + "\n\n".join([conditions(every), *tables]))
     return int(failed)
 
 
