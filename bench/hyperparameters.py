@@ -84,7 +84,7 @@ INITIALIZERS: dict[str, tuple[float, float, bool]] = {
 _SEED = Hyperparameter(0, "a whole number from 0 to 2³²-1", lambda v: 0 <= v < 2**32)
 
 COMMON: dict[str, Hyperparameter] = {
-    "model": _one_of("stack", tuple(zoo.MODELS)),
+    "model": _one_of("stack", zoo.MODELS),  # those registered later too
     "optimizer": _one_of("adam", OPTIMIZERS),
     "learning_rate": _above_zero(1e-3),
     "schedule": _one_of("constant", SCHEDULES),
