@@ -13,6 +13,8 @@ may serve it, in a process of one thread for each core side by side. `benchmarks
 import argparse
 import json
 import platform
+import signal
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -140,6 +142,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 0, or 1 where a work could not be compared."""
     options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of whoever ends the workers
     if options.quick:
         options.works, options.rounds, options.peer_trials = list(QUICK), 1, 2
         options.processes = [1]
