@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -74,11 +75,18 @@ def _convoy(name: str, row: Row, settings: Mapping[str, Any]) -> tuple[float, Re
     with tempfile.TemporaryDirectory() as folder:
         workdir = Path(folder, "run")
         command = [sys.executable, "-m", "bench.main", f"--config=benchmarks/works.py:{name}",
-                   f"--workdir={workdir}", f"--cache_dir={folder}/cache"]  # fmt: skip
+                   f"--workdir={workdir}"]  # fmt: skip
         command += [f"--data_dir={settings['data_dir']}"] if settings["data_dir"] else []
         start = time.perf_counter()
+        # As on a new machine: no compiled programs, no times of lowerings, not even our kernels.
+        environment = {**os.environ, "XDG_CACHE_HOME": f"{folder}/cache"}
         done = subprocess.run(
-            command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         seconds = time.perf_counter() - start
         if done.returncode not in (0, 3):  # 3: some trials diverged
