@@ -72,6 +72,11 @@ def touched_an_epoch(cell: Cell, workload: Workload) -> int:
     return math.ceil(workload.train_examples / cell.batch_size) * model.touched((cell.family,))
 
 
+def evaluation_batch(microbatch: int, strategy: str) -> int:
+    """Examples in a forward pass of evaluation: side by side, no more than memory holds in training."""
+    return EVALUATION_BATCH if strategy == "map" else microbatch
+
+
 class Estimate:
     """What an executable costs on a machine, with some number of lanes and of trials."""
 
@@ -89,7 +94,7 @@ class Estimate:
         self.iterations = math.ceil(workload.train_examples / e.microbatch)
         self.rows = self.iterations * e.microbatch  # an epoch's, the last microbatch filled up
         self._beside = strategy != "map"
-        self.evaluation_batch = e.microbatch if self._beside else EVALUATION_BATCH
+        self.evaluation_batch = evaluation_batch(e.microbatch, strategy)
         self.compile_s = costs.seconds(
             model.compiling(e.layers, shape, e.optimizers, e.accumulates)
         )

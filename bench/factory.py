@@ -14,15 +14,26 @@ from bench.lanes import Lanes
 from bench.mesh import BATCH_AXIS, lane_mesh
 from bench.ops import lowerings
 from bench.plan import ProgramPlan
+from bench.probe import program_of
 from bench.program import Program
 from bench.step import LaneProgram
 from bench.trial import Trial
 from bench.tune import Tuner
 from bench.tuned import Memory
 
-# Tuning a program may take this share of the seconds that its training is expected to, and no more than
-# so many; below the least, the likely best lowerings are taken untimed.
+# Tuning a program's lowerings may take this share of the seconds that its training is expected to, and no
+# more than so many; below the least, the likely best are taken untimed.
 SHARE, MOST_S, LEAST_S = 0.1, 5.0, 0.5
+# A strategy is compiled to be timed: worth it from so many seconds of training on.
+STRATEGY_FROM_S = 120.0
+# XLA's better code (`mesh.compiled`) takes about a second more to compile, and saves some 5 % of training.
+THOROUGH_FROM_S = 20.0
+STRATEGIES = {
+    "cpu": ("map", "vmap"),
+    "gpu": ("vmap", "vmap:8", "map"),
+    "tpu": ("vmap", "vmap:8", "map"),
+}
+TIMED_SHARE, TIMED_ROUNDS = 0.1, 3  # of a dispatch's iterations; dispatches, after one to warm up
 
 
 class Factory:
@@ -38,7 +49,8 @@ class Factory:
         cache_dir: where times are remembered; None for this process only.
         programs: how many share the devices' memory.
         fixed: the lanes planned are what the user asked for.
-        decided: lowerings of programs, by id, that an earlier process of this run has chosen.
+        decided: `lowerings` and `strategy` of programs, by id, as an earlier process of this run has chosen.
+        strategy: "auto", or one that the plans have because the user asked for it.
 
     Raises:
         ConfigError: a set of lowerings that is unknown or cannot be had here.
@@ -55,16 +67,17 @@ class Factory:
         cache_dir: Path | None = None,
         programs: int = 1,
         fixed: bool = False,
-        decided: Mapping[str, Mapping[str, str]] | None = None,
+        decided: Mapping[str, Mapping[str, Any]] | None = None,
+        strategy: str = "auto",
     ):
         lowerings.check(lowering)
         self.data = DeviceData(dataset, lane_mesh(devices, batch_devices))
-        self.precision, self.retune = precision, retune
+        self.precision, self.retune, self.strategy = precision, retune, strategy
         self.decided = {} if retune else decided or {}
         self.free_bytes = memory.free_bytes(devices[0], len(devices))
-        times = Memory(cache_dir, fingerprint.chip(devices), fingerprint.compilers())
+        self._memory = Memory(cache_dir, fingerprint.chip(devices), fingerprint.compilers())
         computed, free = precisions.of(precision).computed, self.free_bytes
-        self._tuner = Tuner(self.data.mesh, computed, times, lowering, retune, free)
+        self._tuner = Tuner(self.data.mesh, computed, self._memory, lowering, retune, free)
         self._fitted = functools.partial(
             memory.fitted,
             make=lambda plan: Lanes(plan, self.data, precision),
@@ -75,19 +88,49 @@ class Factory:
 
     def program(self, plan: ProgramPlan) -> Program:
         """A program yet to be tuned and compiled."""
-        plan = replace(plan, lowerings=self.decided.get(plan.id, {}))
-        return Program(plan, self.lanes, self.tuned)
+        return Program(replace(plan, **self.decided.get(plan.id, {})), self.lanes, self.tuned)
 
     def lanes(self, plan: ProgramPlan, trial: Trial) -> Lanes:
         """Compiled lanes, as many as fit (`memory.fitted`)."""
         return self._fitted(plan, trial)
 
-    def tuned(self, plan: ProgramPlan) -> ProgramPlan:
-        """The plan with its lowerings chosen."""
-        mesh = self.data.mesh
-        dataset = self.data.dataset
-        sites = LaneProgram(
-            plan, dataset.image_shape, len(dataset.train), self.precision, mesh.shape[BATCH_AXIS]
-        ).sites
+    def tuned(self, plan: ProgramPlan, trial: Trial) -> ProgramPlan:
+        """The plan with its lowerings chosen, and its strategy where that is left to us and worth it.
+
+        Args:
+            plan: of a program.
+            trial: one of its.
+        """
+        if plan.id not in self.decided:
+            plan = replace(plan, thorough=plan.train_s >= THOROUGH_FROM_S)
+        likely = self._lowered(plan)
+        if self.strategy != "auto" or plan.id in self.decided:
+            return likely
+        key = f"strategies of {plan.id}, {plan.lanes} lanes, {self.precision}"
+        times = {} if self.retune else self._memory.times(key)
+        if not times and (self.retune or plan.train_s >= STRATEGY_FROM_S):
+            platform = self.data.mesh.devices.flat[0].platform
+            for strategy in STRATEGIES.get(platform, (plan.strategy,)):
+                seconds = self._seconds(self._lowered(plan.with_strategy(strategy)), trial)
+                times |= {strategy: seconds} if seconds else {}
+            self._memory.keep(key, times)
+        best = min(times, key=times.__getitem__) if times else plan.strategy
+        return likely if best == plan.strategy else self._lowered(plan.with_strategy(best))
+
+    def _lowered(self, plan: ProgramPlan) -> ProgramPlan:
+        dataset, shares = self.data.dataset, self.data.mesh.shape[BATCH_AXIS]
+        program = LaneProgram(plan, dataset.image_shape, len(dataset.train), self.precision, shares)
         budget_s = MOST_S if self.retune else min(MOST_S, SHARE * plan.train_s)
-        return self._tuner.tuned(plan, sites, budget_s if budget_s >= LEAST_S else 0.0)
+        return self._tuner.tuned(plan, program.sites, budget_s if budget_s >= LEAST_S else 0.0)
+
+    def _seconds(self, plan: ProgramPlan, trial: Trial) -> float | None:
+        """Of one iteration of all lanes, the best of a few dispatches; None if memory does not hold it."""
+        short = replace(plan, steps=max(1, round(TIMED_SHARE * plan.steps)))
+        program = program_of(short, trial, self.data, self.precision, self.free_bytes)
+        program.compile()
+        if program.error:
+            return None
+        program.fill()
+        taken = [program.train() for _ in range(TIMED_ROUNDS + 1)][1:]
+        program.close()
+        return min(event["seconds"] / event["iterations"] for event in taken)

@@ -154,7 +154,10 @@ class Lanes:
         """`function(state, *arguments)` on each device's share; `donate` reuses the state's buffers."""
         name = f"{function.__name__}_{self.program.id}"  # for profiles and compile logs
         everything, specs = (self._shapes, *arguments), (mesh.LANES, *specs)
-        return mesh.compiled(function, name, self.data.mesh, everything, specs, out, donate)
+        thoroughly = self.program.thorough and function.__name__ == "train"
+        return mesh.compiled(
+            function, name, self.data.mesh, everything, specs, out, donate, thoroughly
+        )
 
     def _fresh(self, trials: Sequence[Trial]) -> tuple[np.ndarray, np.ndarray, dict]:
         """The starts of up to `fill_size` trials on the host, as `LaneProgram.fresh` takes them, stacked."""

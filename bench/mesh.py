@@ -19,9 +19,9 @@ LANES, WHOLE = PartitionSpec("lanes"), PartitionSpec()
 ROWS = PartitionSpec(None, BATCH_AXIS)  # of batches of examples
 LANE_ROWS = PartitionSpec("lanes", None, BATCH_AXIS)
 
-# XLA:CPU's older emitters compile these programs in half the time and run them as fast: in one process,
-# interleaved, 0.93 to 1.07 of the default's time on four nets.
-_CPU_OPTIONS: dict[str, str | bool] = {"xla_cpu_use_fusion_emitters": False}
+# XLA:CPU's older emitters compile these programs in two thirds of the time. What they compile runs 1 to 5 %
+# longer for small convolutional nets, and 20 % for dense ones with Adam (docs/benchmarks.md).
+_QUICKLY: dict[str, str | bool] = {"xla_cpu_use_fusion_emitters": False}
 
 
 def lane_mesh(devices: Sequence[jax.Device], batch: int = 1) -> Mesh:
@@ -38,14 +38,14 @@ def lane_mesh(devices: Sequence[jax.Device], batch: int = 1) -> Mesh:
 
 @functools.cache
 def compiler_options(platform: str) -> dict[str, str | bool] | None:
-    """What helps on this platform and this version of XLA, which may no longer know the option."""
+    """What makes compiling quick on this platform and this XLA, which may no longer know the option."""
     if platform != "cpu":
         return None
     try:
-        jax.jit(lambda: 0).lower().compile(compiler_options=_CPU_OPTIONS)
+        jax.jit(lambda: 0).lower().compile(compiler_options=_QUICKLY)
     except jax.errors.JaxRuntimeError:
         return None
-    return _CPU_OPTIONS
+    return _QUICKLY
 
 
 def over_lanes(function: Callable, strategy: str) -> Callable:
@@ -73,6 +73,7 @@ def compiled(
     specs: tuple,
     out: Any,
     donate: bool,
+    thoroughly: bool = False,
 ) -> Any:
     """`function` on each device's share, compiled ahead of time for arguments of these shapes.
 
@@ -84,6 +85,7 @@ def compiled(
         specs: of each argument, for parts of its tree or all of it.
         out: specs of the result.
         donate: the first argument's buffers become the result's.
+        thoroughly: rather quick to run than quick to compile.
     """
 
     def run(*everything: Any) -> Any:
@@ -101,7 +103,8 @@ def compiled(
     is_spec = functools.partial(_is_a, PartitionSpec)
     shapes = jax.tree.map(described, specs, arguments, is_leaf=is_spec)
     lowered = jax.jit(placed, donate_argnums=(0,) if donate else ()).lower(*shapes)
-    return lowered.compile(compiler_options=compiler_options(mesh.devices.flat[0].platform))
+    options = None if thoroughly else compiler_options(mesh.devices.flat[0].platform)
+    return lowered.compile(compiler_options=options)
 
 
 def _is_a(kind: type, value: Any) -> bool:

@@ -20,7 +20,14 @@ from bench.cells import Cell, cell, cells, fits
 from bench.costs import Costs, Machine, Workload, default, sizes
 from bench.costs import training_flops as training_flops
 from bench.errors import ConfigError
-from bench.estimate import Estimate, Executable, Tally, tally, touched_an_epoch
+from bench.estimate import (
+    Estimate,
+    Executable,
+    Tally,
+    evaluation_batch,
+    tally,
+    touched_an_epoch,
+)
 from bench.layers import Layers
 from bench.partition import Part, Partition, compile_s
 from bench.trial import Trial
@@ -51,6 +58,7 @@ class ProgramPlan:
         train_s: expected seconds of training and evaluating its known trials, all devices at work.
         waste: expected share of its training FLOPs that padding takes.
         lowerings: how each operation is computed, by the text of its site; chosen when it is compiled.
+        thorough: compiled rather to run quickly than to be ready quickly; chosen with them.
     """
 
     id: str
@@ -71,6 +79,7 @@ class ProgramPlan:
     train_s: float
     waste: float
     lowerings: Mapping[str, str] = field(default_factory=dict, hash=False)
+    thorough: bool = False
 
     @property
     def accumulates(self) -> bool:
@@ -81,6 +90,11 @@ class ProgramPlan:
     def beside(self) -> bool:
         """Whether lanes run side by side, so that idle ones cost as much as others."""
         return self.strategy != "map"
+
+    def with_strategy(self, strategy: str) -> "ProgramPlan":
+        """The same program with its lanes run otherwise."""
+        batch = evaluation_batch(self.microbatch, strategy)
+        return replace(self, strategy=strategy, evaluation_batch=batch, lowerings={})
 
     @property
     def executable(self) -> Executable:

@@ -49,7 +49,7 @@ class Program:
     Args:
         plan: what is compiled, for how many lanes.
         make: compiled lanes of a plan, perhaps fewer than it says (`memory.fitted`).
-        tune: plan → the plan with its lowerings chosen.
+        tune: plan and a trial of its → the plan with its lowerings and strategy chosen.
 
     Attributes:
         waiting: trials of this program that have no lane yet, and parked ones that are to go on.
@@ -61,7 +61,7 @@ class Program:
         self,
         plan: ProgramPlan,
         make: Callable[[ProgramPlan, Trial], Lanes],
-        tune: Callable[[ProgramPlan], ProgramPlan] = lambda plan: plan,
+        tune: Callable[[ProgramPlan, Trial], ProgramPlan] = lambda plan, _: plan,
     ):
         self.plan, self._make, self._tune = plan, make, tune
         self.waiting: deque[Trial | Seat] = deque()
@@ -72,19 +72,23 @@ class Program:
         self._epoch: Epoch | None = None
 
     def tune(self) -> None:
-        """Chooses how its operations are computed, while nothing else runs on the devices."""
-        self.plan = self._tune(self.plan)
+        """Chooses how it computes, while nothing else runs on the devices; for the first trial that waits."""
+        self.plan = self._tune(self.plan, self._first)
 
     def compile(self) -> None:
         """Compiles for the first trial that waits; where that does not fit, `error` says so."""
-        first = self.waiting[0]
         try:
-            lanes = self._make(self.plan, first.trial if isinstance(first, Seat) else first)
+            lanes = self._make(self.plan, self._first)
         except OutOfMemoryError as error:
             self.error = error
             return
         self.lanes, self.plan = lanes, lanes.program
         self._seats = [None] * self.plan.lanes
+
+    @property
+    def _first(self) -> Trial:
+        first = self.waiting[0]
+        return first.trial if isinstance(first, Seat) else first
 
     @property
     def ready(self) -> Lanes:

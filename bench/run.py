@@ -232,7 +232,8 @@ class Run:
             options.cache_dir,
             programs=len(decided.programs),
             fixed=bool(options.lanes),
-            decided=_decided(options.workdir) if options.lowering == "auto" else None,
+            decided=_decided(options),
+            strategy=options.strategy,
         )
         planner = self._planner(decided.machine, decided.costs)
         return Pool(
@@ -249,11 +250,18 @@ class Run:
         return machine.platform != "cpu"
 
 
-def _decided(workdir: Path) -> dict[str, dict[str, str]]:
-    """Program id → the lowerings that an earlier process of this run has chosen."""
+def _decided(options: Options) -> dict[str, dict[str, Any]]:
+    """Program id → what an earlier process of this run has chosen, unless the flags say otherwise."""
+    names = ("lowerings", "strategy", "evaluation_batch", "thorough")
+    if options.lowering != "auto":
+        return {}
     try:
-        programs = json.loads((workdir / "plan.json").read_text())["programs"]
-        return {program["id"]: dict(program.get("lowerings", {})) for program in programs}
+        programs = json.loads((options.workdir / "plan.json").read_text())["programs"]
+        return {
+            program["id"]: {name: program[name] for name in names}
+            for program in programs
+            if options.strategy in ("auto", program["strategy"])
+        }
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 

@@ -31,9 +31,18 @@ class Packing:
         self.paths = tuple(_name(path) for path, _ in leaves)
 
     def pack(self, tree: Any) -> jax.Array:
-        """The tree's arrays, one behind the other: (P,)."""
+        """The tree's arrays, one behind the other: (P,).
+
+        Each is copied into its place. XLA:CPU would compute a concatenation number by number within
+        what reads it, which made a step of a dense net ten times as long.
+        """
         flat = [leaf.reshape(-1) for leaf in jax.tree.leaves(tree)]
-        return jnp.concatenate(flat) if flat else jnp.zeros(self.size)
+        vector = jnp.zeros(self.size, flat[0].dtype if flat else None)
+        end = 0
+        for part in flat:
+            vector = jax.lax.dynamic_update_slice(vector, part, (end,))
+            end += part.size
+        return vector
 
     def arrays(self, vector: Any) -> list[Any]:
         """The arrays of a (P,) vector, on the host or the device, in the order of `paths`."""

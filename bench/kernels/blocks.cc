@@ -77,6 +77,7 @@ struct Geometry {
 
 constexpr Index kGeometry = sizeof(Geometry) / sizeof(Index);
 constexpr Index kGroupPixels = 128;
+constexpr Index kTerms = 256;
 constexpr std::uint8_t kNone = 255;  // the place of a maximum that ReLU took away
 
 // Panels of `count` rows by `width` numbers: two vectors wide, the last one where that suffices.
@@ -141,14 +142,15 @@ void Product(const T* in, Offsets rows, Offsets terms, const T* right, const T* 
     T* to = out + panel * sums.stride();
     const T *ins[kRows], *starts[kRows];
     T* outs[kRows];
-    for (Index first = 0; first < R; first += kRows) {
-      for (int r = 0; r < kRows; ++r) {  // rows that only fill up the tile repeat the last one
-        const Index row = std::min(first + r, R - 1);
-        ins[r] = in + rows.data[row], outs[r] = to + row * wide;
-        starts[r] = start ? start + panel * sums.kWide : outs[r];
+    for (Index k = 0; k < K; k += kTerms)  // a part of the panel that the first cache holds, for all rows
+      for (Index first = 0; first < R; first += kRows) {
+        for (int r = 0; r < kRows; ++r) {  // rows that only fill up the tile repeat the last one
+          const Index row = std::min(first + r, R - 1);
+          ins[r] = in + rows.data[row], outs[r] = to + row * wide;
+          starts[r] = start && k == 0 ? start + panel * sums.kWide : outs[r];
+        }
+        tile(ins, terms.data + k, std::min(kTerms, K - k), from + k * wide, starts, outs);
       }
-      tile(ins, terms.data, K, from, starts, outs);
-    }
   }
 }
 
