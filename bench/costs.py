@@ -133,7 +133,7 @@ class Costs:
 # and TPU's are orders of magnitude: launches of a loop body, and a tenth of what such a chip reaches at best.
 _ACCELERATOR = Costs("", "", 1, "", 8.0, 1.0, 1.5, 1.0, 2.0, 150e-6, 0.0, 1e13, 1.5e12)
 _DEFAULTS = {
-    "cpu": Costs("", "cpu", 1, "", 1.5, 0.2, 0.4, 0.2, 0.4, 25e-6, 12e-6, 25e9, 10e9),
+    "cpu": Costs("", "cpu", 1, "", 1.5, 0.2, 0.4, 0.2, 0.4, 20e-6, 10e-6, 35e9, 30e9),
     "gpu": replace(_ACCELERATOR, platform="gpu"),
     "tpu": replace(_ACCELERATOR, platform="tpu"),
 }

@@ -23,7 +23,7 @@ from bench.tuned import Memory
 
 # Tuning a program's lowerings may take this share of the seconds that its training is expected to, and no
 # more than so many; below the least, the likely best are taken untimed.
-SHARE, MOST_S, LEAST_S = 0.1, 5.0, 0.5
+SHARE, MOST_S, LEAST_S = 0.05, 5.0, 0.5
 # A strategy is compiled to be timed: worth it from so many seconds of training on.
 STRATEGY_FROM_S = 120.0
 # XLA's better code (`mesh.compiled`) takes about a second more to compile, and saves some 5 % of training.

@@ -22,6 +22,7 @@ from rich.console import Console
 from bench import config as configs
 from bench import hardware
 from bench.errors import ConfigError, ConvoyError
+from bench.kernels import build
 from bench.run import CACHE_DIR, Options, Run
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -120,6 +121,8 @@ def _train() -> int:
         _refuse_flags_of_sweeps()
         hardware.run(*configs.resolve_benchmark(config), options, console)
         return 0
+    if not _PLAN_ONLY.value:
+        build.start()  # a compiler, if one is needed, works while data are read and JAX is imported
     run = Run(configs.resolve(config, _AXIS.value), options, console)
     if _PLAN_ONLY.value:
         run.plan_only()

@@ -124,7 +124,7 @@ class Run:
 
     def _train(self, saved: Mapping[str, Any]) -> Results:
         # JAX takes seconds to import: whatever is wrong with a config is said before.
-        build.start()  # and a compiler, if one is needed, works meanwhile
+        build.start()  # a compiler, if one is needed, works meanwhile
         from bench import fingerprint
         from bench.devices import prepare
         from bench.sweep import Sweep

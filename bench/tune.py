@@ -28,7 +28,7 @@ from bench.timing import interleaved
 from bench.tuned import Memory
 
 ROUNDS = 5
-CALLS = 12  # of a site's work at least, to time it
+CALLS, COMPILE_S = 12, 1.0  # of a site's work at least, to time it; seconds before that
 CALL_S = 0.005  # about as long as a timed call is to take, by an assumed rate:
 ASSUMED_FLOPS_PER_S = 2e10
 CLEAR = 1.5  # our kernels, this many times faster than all of XLA's sets, need no finer search
@@ -100,7 +100,7 @@ class Tuner:
         here = bench.lanes / self.mesh.shape["lanes"]
         size = here * pieces.numbers(site, batch) * self.dtype.itemsize
         run_s = here * pieces.flops(site, batch) / ASSUMED_FLOPS_PER_S * CALLS
-        return size <= self.free_bytes and run_s <= left_s
+        return size <= self.free_bytes and COMPILE_S + run_s <= left_s
 
     def _key(self, site: Site, plan: ProgramPlan, batch: int) -> str:
         """What a time depends on beside the chip and the versions."""

@@ -66,8 +66,17 @@ class Build:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
             )
+            atexit.register(self._abandon)
         except OSError as error:
             self.reason = f"cannot compile into {self._library.parent}: {error.strerror}"
+
+    def _abandon(self) -> None:
+        """The process ends before anybody asked for the library."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+            self._partial.unlink(missing_ok=True)
 
     def library(self) -> Path | None:
         """The library, waited for; None where there is none, with the `reason`."""

@@ -3,6 +3,7 @@
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,14 @@ def test_a_compiler_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     build = Build(tmp_path, compiler(tmp_path, "import time; time.sleep(60)"))
     assert build.library() is None
     assert build.reason == "stand-in 1 took longer than 0 s"
+
+
+def test_a_process_that_ends_early_leaves_nothing(tmp_path: Path) -> None:
+    build = Build(tmp_path / "kept", compiler(tmp_path, f"{WRITES}; import time; time.sleep(60)"))
+    while not (tmp_path / "kept").exists() or not list((tmp_path / "kept").iterdir()):
+        time.sleep(0.001)
+    build._abandon()
+    assert not list((tmp_path / "kept").iterdir())
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
