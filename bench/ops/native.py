@@ -53,11 +53,6 @@ def load(build: Build) -> str | None:
     return None
 
 
-def unload() -> None:
-    """Goes on as on a machine without a compiler."""
-    _State.key = _State.compiler = None
-
-
 def key() -> str | None:
     """Which library is loaded; None for none."""
     return _State.key
