@@ -13,37 +13,14 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from bench import search, zoo
+from bench import search
 from bench.config import defaults, resolve
 from bench.data import DataOptions, Dataset, Split, load
 from bench.errors import ConfigError, nearest
-from bench.layers import Activation, Conv, Dense, Dropout, Flatten, Layers, MaxPool
 from bench.trial import Trial
 
 TEST_EXAMPLES = 2000  # that a steady work evaluates: enough to see who trained less
 GTSRB = "npz:gtsrb/gtsrb-32x32.npz"
-
-
-@zoo.model
-def alexnet_class(classes: int, *, units: int = 512, dropout: float = 0.5) -> Layers:
-    """AlexNet for images of 32×32: its layers and overlapping pools, half its filters, kernels to match."""
-    pool, relu = MaxPool((3, 3), (2, 2)), Activation("relu")
-    dense = (Dropout(dropout), Dense(units), relu)
-    return (
-        *(Conv(48, (5, 5)), relu, pool),
-        *(Conv(128, (5, 5)), relu, pool),
-        *(Conv(192), relu, Conv(192), relu, Conv(128), relu, pool),
-        *(Flatten(), *dense, *dense, Dense(classes)),
-    )
-
-
-@zoo.model
-def deep_class(classes: int, *, features: int = 16, units: int = 64) -> Layers:
-    """Nine convolutions in three blocks, twice the filters after each pool."""
-    relu, layers = Activation("relu"), ()
-    for block in range(3):
-        layers += (Conv(features << block), relu) * 3 + (MaxPool(),)
-    return (*layers, Flatten(), Dense(units), relu, Dense(classes))
 
 
 @dataclass(frozen=True)
@@ -130,8 +107,9 @@ def _stack(**settings: Any) -> dict[str, Any]:
 
 _SMALL = _stack(padding="VALID", optimizer="sgd", learning_rate=0.05)
 _MLP = {"model": "mlp", "units": 256, "dense_layers": 2, "batch_size": 64, "optimizer": "adam"}
-_ALEXNET = {"model": "alexnet_class", "batch_size": 32, "optimizer": "adam"}
-_DEEP = {"model": "deep_class", "batch_size": 32, "optimizer": "adam"}
+_ADAM = {"batch_size": 32, "optimizer": "adam"}
+_ALEXNET = {"model": "alexnet", "features": 48, "units": 512, "dropout": 0.5, **_ADAM}
+_DEEP = {"model": "vgg", "depth": 13, "features": 16, **_ADAM}  # ten convolutions
 _SMOKE = _stack(features=4, units=16, optimizer="sgd", learning_rate=0.05)
 
 WORKS: dict[str, Work] = {
@@ -143,7 +121,7 @@ WORKS: dict[str, Work] = {
     "batchnorm": Work("fashion_mnist", _stack(batch_norm=True, batch_size=64), steps=50),
     "mlp": Work("fashion_mnist", {**_MLP, "learning_rate": 1e-3}, steps=300),
     "alexnet": Work(GTSRB, {**_ALEXNET, "learning_rate": 5e-4}, steps=6, lanes=2),
-    "deep": Work("fashion_mnist", {**_DEEP, "learning_rate": 1e-3}, steps=12, lanes=4),
+    "deep": Work(GTSRB, {**_DEEP, "learning_rate": 1e-3}, steps=12, lanes=4),
 }
 SWEEPS: dict[str, Sweep] = {
     "digits48": Sweep(

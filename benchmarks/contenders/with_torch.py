@@ -2,6 +2,7 @@
 set to none, denormals flushed, the fused optimizer where it is the quicker one.
 """
 
+import math
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -106,18 +107,36 @@ def _model(
                 module.weight.copy_(torch.from_numpy(kernel.transpose(axes).copy()))
                 if layer.bias:
                     module.bias.copy_(torch.from_numpy(values["bias"]))
-        modules.append(module)
+        modules += [*_padding(layer, before), module]
     return nn.Sequential(*modules)
+
+
+def _padding(layer: Any, shape: spec.Shape) -> list[nn.Module]:
+    """What SAME padding takes a module of its own in PyTorch: of strides, and of pools."""
+    pool = isinstance(layer, spec.MaxPool)
+    if not (pool or isinstance(layer, spec.Conv)) or layer.padding == "VALID":
+        return []
+    window = layer.window if pool else layer.kernel
+    if not pool and layer.stride == (1, 1):
+        return []
+    sides = []
+    for size, wide, step in zip(shape[:2], window, layer.stride, strict=True):
+        total = max((-(-size // step) - 1) * step + wide - size, 0)
+        sides += [(total // 2, total - total // 2)]
+    (top, bottom), (left, right) = sides
+    filled = -math.inf if pool else 0.0
+    return [nn.ConstantPad2d((left, right, top, bottom), filled)] if any(map(any, sides)) else []
 
 
 def _module(layer: Any, shape: spec.Shape) -> nn.Module:
     match layer:
         case spec.Conv(features, kernel, stride, padding, bias):
-            # Where strides make SAME uneven, PyTorch refuses it.
-            return nn.Conv2d(shape[-1], features, kernel, stride, padding.lower(), bias=bias)
+            same = padding == "SAME" and stride == (1, 1)  # else see `_padding`
+            how = "same" if same else "valid"
+            return nn.Conv2d(shape[-1], features, kernel, stride, how, bias=bias)
         case spec.Dense(units, bias):
             return nn.Linear(shape[-1], units, bias)
-        case spec.MaxPool(window, stride, "VALID"):
+        case spec.MaxPool(window, stride):
             return nn.MaxPool2d(window, stride)
         case spec.BatchNorm(momentum, epsilon):
             norm = nn.BatchNorm2d if len(shape) == 3 else nn.BatchNorm1d

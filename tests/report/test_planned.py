@@ -70,8 +70,8 @@ def test_totals_add_up_and_name_their_source() -> None:
     found = fused(*trials)
     facts = dict(totals(found, COSTS).rows)
     assert facts["programs"] == "2 for 2 trials"
-    # 2 s, three layers of 0.25 s and the logits; two at a time.
-    assert facts["compiling"] == "3.0 s, 2 at a time"
+    # 1.5 s, three layers of 0.2 s and the logits; two at a time.
+    assert facts["compiling"] == "2.3 s, 2 at a time"
     assert "assumed" in facts["expected from"]
     measured = replace(COSTS, chip="EPYC", measured="2025-01-31")
     assert dict(totals(found, measured).rows)["expected from"] == "measured on EPYC, 2025-01-31"
