@@ -118,6 +118,8 @@ class Sweep:
             seconds = self.watch.take("compile")
             if programs or done:
                 self.record({"event": "compile", "seconds": seconds})
+                left = f", {self.pool.compiling} to come" if self.pool.compiling else ""
+                self.progress.message(f"programs compiled: {len(done)}{left}")
             if self.pool.overlaps and not programs:
                 return
 
@@ -145,7 +147,6 @@ class Sweep:
             **program.work(),
         }
         self.record({"event": "program", "plan": program.plan.to_json(), **about})
-        self.progress.message(f"compiled; still to come: {self.pool.compiling}")
 
     def _started(self, trial: Trial, program: Program) -> dict[str, Any]:
         layers = trial.layers(self.dataset.classes)
