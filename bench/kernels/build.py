@@ -78,7 +78,7 @@ class Build:
             self._process = None
             self._partial.unlink(missing_ok=True)
 
-    def library(self) -> Path | None:
+    def path(self) -> Path | None:
         """The library, waited for; None where there is none, with the `reason`."""
         if self._process is not None:
             self._finish(self._process)

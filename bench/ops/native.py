@@ -42,7 +42,7 @@ class _State:
 
 def load(build: Build) -> str | None:
     """Loads a library, if there is one; the reason if there is none."""
-    library = build.library()
+    library = build.path()
     if library is None:
         return build.reason
     try:

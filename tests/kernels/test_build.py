@@ -30,10 +30,10 @@ WRITES = "pathlib.Path(sys.argv[sys.argv.index('-o') + 1]).write_text('library')
 
 def test_compiled_once_and_kept(tmp_path: Path) -> None:
     command = compiler(tmp_path, WRITES)
-    first = Build(tmp_path / "kept", command).library()
+    first = Build(tmp_path / "kept", command).path()
     again = Build(tmp_path / "kept", command)
     assert first is not None
-    assert first == again.library()
+    assert first == again.path()
     assert first.read_text() == "library"
     assert (tmp_path / "calls").read_text() == "."
     assert [p.name for p in (tmp_path / "kept").iterdir()] == [f"kernels-{again.key}.so"]
@@ -47,12 +47,12 @@ def test_another_processor_is_another_library(
     monkeypatch.setattr(building.host, "processor", lambda: "another")
     there = Build(tmp_path, command)
     assert here.key != there.key
-    assert here.library() != there.library()
+    assert here.path() != there.path()
 
 
 def test_without_a_place_to_keep_it(tmp_path: Path) -> None:
     build = Build(None, compiler(tmp_path, WRITES))
-    library = build.library()
+    library = build.path()
     assert library is not None
     assert library.exists()
 
@@ -60,7 +60,7 @@ def test_without_a_place_to_keep_it(tmp_path: Path) -> None:
 def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "/nowhere/c++")
     build = Build(None)
-    assert build.library() is None
+    assert build.path() is None
     assert build.reason == "no C++ compiler was found"
     assert native.load(build) == build.reason
 
@@ -68,7 +68,7 @@ def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_compiler_that_fails(tmp_path: Path) -> None:
     says = "sys.stderr.write('no such header\\nmore'); sys.exit(1)"
     build = Build(tmp_path / "kept", compiler(tmp_path, says))
-    assert build.library() is None
+    assert build.path() is None
     assert build.reason == "stand-in 1 failed: no such header"
     assert not list((tmp_path / "kept").iterdir())
 
@@ -76,7 +76,7 @@ def test_a_compiler_that_fails(tmp_path: Path) -> None:
 def test_a_compiler_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(building, "SECONDS", 0.2)
     build = Build(tmp_path, compiler(tmp_path, "import time; time.sleep(60)"))
-    assert build.library() is None
+    assert build.path() is None
     assert build.reason == "stand-in 1 took longer than 0 s"
 
 
@@ -91,7 +91,7 @@ def test_a_process_that_ends_early_leaves_nothing(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     build = Build(tmp_path / "file", compiler(tmp_path, WRITES))
-    assert build.library() is None
+    assert build.path() is None
     assert build.reason is not None
     assert "cannot compile into" in build.reason
 
