@@ -86,6 +86,14 @@ def test_native_is_the_stock_block(site: ConvSite, batch: int) -> None:
     assert_agree(by(site, "native"), reference(site), *arrays(site, batch))
 
 
+@pytest.mark.parametrize("batch", [1, 2, 7])
+def test_native_groups_of_images(batch: int) -> None:
+    """49 pixels an image make groups of two; the pool leaves a row and a column out, and panels are two."""
+    pool = PoolSite((7, 7, 17), (2, 2), (2, 2), "VALID")
+    site = ConvSite((9, 9, 2), 17, (3, 3), (1, 1), "VALID", True, True, pool)
+    assert_agree(by(site, "native"), reference(site), *arrays(site, batch))
+
+
 @few
 @given(sites(), st.sampled_from(NAMES), st.sampled_from(["tiles", "window"]))
 def test_xlas_lowerings_are_the_stock_block(site: ConvSite, name: str, pool: str) -> None:
