@@ -26,7 +26,7 @@ from bench.tuned import Memory
 SHARE, MOST_S, LEAST_S = 0.05, 5.0, 0.5
 # A strategy is compiled to be timed: worth it from so many seconds of training on.
 STRATEGY_FROM_S = 120.0
-# XLA's better code (`mesh.compiled`) takes about a second more to compile, and saves some 5 % of training.
+# XLA's better code (`mesh.compiled`) takes a little longer to compile, and saves up to 8 % of training.
 THOROUGH_FROM_S = 20.0
 STRATEGIES = {
     "cpu": ("map", "vmap"),

@@ -19,8 +19,8 @@ LANES, WHOLE = PartitionSpec("lanes"), PartitionSpec()
 ROWS = PartitionSpec(None, BATCH_AXIS)  # of batches of examples
 LANE_ROWS = PartitionSpec("lanes", None, BATCH_AXIS)
 
-# XLA:CPU's older emitters compile these programs in two thirds of the time. What they compile runs 1 to 5 %
-# longer for small convolutional nets, and 20 % for dense ones with Adam (docs/benchmarks.md).
+# XLA:CPU's older emitters compile these programs sooner. What they compile runs as fast for small
+# convolutional nets, and some 8 % longer for dense ones with Adam (`python -m benchmarks.lowerings`).
 _QUICKLY: dict[str, str | bool] = {"xla_cpu_use_fusion_emitters": False}
 
 

@@ -34,7 +34,7 @@ class Packing:
         """The tree's arrays, one behind the other: (P,).
 
         Each is copied into its place. XLA:CPU would compute a concatenation number by number within
-        what reads it, which made a step of a dense net ten times as long.
+        what reads it, which made a step of a dense net many times as long.
         """
         flat = [leaf.reshape(-1) for leaf in jax.tree.leaves(tree)]
         vector = jnp.zeros(self.size, flat[0].dtype if flat else None)
