@@ -1,4 +1,7 @@
-"""`best.npz`: the best trial's weights and test predictions, with all that is needed to use them again."""
+"""Trained trials: weights and test predictions, with all that is needed to use them again.
+
+`best.npz` is the best one's; with `--keep`, `trials/<id>.npz` is every one's.
+"""
 
 import io
 import json
@@ -13,12 +16,12 @@ from bench.data import Preprocessing
 from bench.record import RecordError, finite, write_file
 from bench.trial import Trial
 
-NAME = "best.npz"
+NAME, FOLDER = "best.npz", "trials"
 _WEIGHTS = "weights/"
 
 
 @dataclass(frozen=True)
-class Best:
+class Trained:
     """A trained trial.
 
     Attributes:
@@ -27,7 +30,7 @@ class Best:
         preprocessing: of a picture, before it goes in.
         weights: path → array, parameters and batch statistics (`bench.lanes.by_path`).
         test_predictions: (test examples,) int32, in the order of the test split.
-        metrics: at its end.
+        metrics: at that time; and `epoch`, how many it had finished.
     """
 
     trial: Trial
@@ -37,8 +40,8 @@ class Best:
     test_predictions: np.ndarray
     metrics: Mapping[str, Any]
 
-    def write(self, workdir: Path) -> None:
-        """Replaces the run directory's best trial.
+    def write(self, path: Path) -> None:
+        """Replaces the file, or makes it and its folder.
 
         Raises:
             RecordError: the disk refuses.
@@ -58,16 +61,16 @@ class Best:
             test_predictions=self.test_predictions,
             **arrays,
         )
-        write_file(workdir / NAME, content.getvalue())
+        write_file(path, content.getvalue())
 
     @classmethod
-    def read(cls, workdir: Path) -> "Best":
-        """The best trial of a run directory.
+    def read(cls, workdir: Path, trial: str = "") -> "Trained":
+        """A trial of a run directory: the best one, or the one of this id.
 
         Raises:
-            RecordError: there is none yet, or the file is damaged.
+            RecordError: it is not kept there, or the file is damaged.
         """
-        path = workdir / NAME
+        path = workdir / FOLDER / f"{trial}.npz" if trial else workdir / NAME
         try:
             # np.load would not close a damaged file that it has opened itself.
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
@@ -85,9 +88,12 @@ class Best:
                     metrics=about["metrics"],
                 )
         except FileNotFoundError as error:
-            raise RecordError(
-                f"{workdir} holds no {NAME}: no trial has been completed there"
-            ) from error
+            words = (
+                "trials are kept by --keep=best or last"
+                if trial
+                else "no trial has been completed there"
+            )
+            raise RecordError(f"{workdir} holds no {path.name}: {words}") from error
         except Exception as error:  # a damaged zip raises whatever its damaged part leads to
             words = " ".join(str(error).split())
             raise RecordError(f"{path} is damaged ({words}); train again") from error

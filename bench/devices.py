@@ -1,6 +1,7 @@
 """JAX before its first use: how many devices a CPU is, the precision, the cache of compiled programs."""
 
 import contextlib
+import os
 from pathlib import Path
 
 import jax
@@ -11,8 +12,17 @@ from bench.errors import ConfigError
 from bench.kernels import build
 from bench.ops import native
 
+_DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 
-def prepare(count: int, batch_devices: int, precision: str, cache_dir: Path | None) -> list:
+
+def prepare(
+    count: int,
+    batch_devices: int,
+    precision: str,
+    cache_dir: Path | None,
+    deterministic: bool = False,
+    cores: int = 0,
+) -> list:
     """Sets JAX up and returns the devices to run on.
 
     Args:
@@ -20,6 +30,8 @@ def prepare(count: int, batch_devices: int, precision: str, cache_dir: Path | No
         batch_devices: how many of them share the examples of a lane.
         precision: a name of `precision.PRECISIONS`.
         cache_dir: where compiled programs are kept; None keeps none.
+        deterministic: XLA is to take only what gives the same bits every time; on a CPU it does anyhow.
+        cores: how many devices a CPU is where `count` is 0; 0 for as many as it has cores.
 
     Raises:
         ConfigError: more devices than there are, or a number that does not divide.
@@ -28,8 +40,11 @@ def prepare(count: int, batch_devices: int, precision: str, cache_dir: Path | No
         if value < least:
             allowed = "a number ≥ 1, or 0 for all" if not least else "a number ≥ 1"
             raise ConfigError(f"{name}={value} is not allowed: give {allowed}")
+    if deterministic and _DETERMINISTIC not in os.environ.get("XLA_FLAGS", ""):
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_DETERMINISTIC}".strip()
     with contextlib.suppress(RuntimeError):  # JAX is in use already: its devices are what they are
-        jax.config.update("jax_num_cpu_devices", count or max(host.cores(), batch_devices))
+        wanted = count or cores or max(host.cores(), batch_devices)
+        jax.config.update("jax_num_cpu_devices", wanted)
     devices = jax.local_devices()
     if count > len(devices):
         raise ConfigError(

@@ -8,6 +8,7 @@ from typing import Any
 
 from bench import fingerprint, memory
 from bench import precision as precisions
+from bench.blueprint import decisions
 from bench.data import Dataset
 from bench.device_data import DeviceData
 from bench.lanes import Lanes
@@ -49,7 +50,7 @@ class Factory:
         cache_dir: where times are remembered; None for this process only.
         programs: how many share the devices' memory.
         fixed: the lanes planned are what the user asked for.
-        decided: `lowerings` and `strategy` of programs, by id, as an earlier process of this run has chosen.
+        decided: of programs, by id, what an earlier process of this run has chosen (`blueprint.DECIDED`).
         strategy: "auto", or one that the plans have because the user asked for it.
 
     Raises:
@@ -73,7 +74,7 @@ class Factory:
         lowerings.check(lowering)
         self.data = DeviceData(dataset, lane_mesh(devices, batch_devices))
         self.precision, self.retune, self.strategy = precision, retune, strategy
-        self.decided = {} if retune else decided or {}
+        self.decided, self.fixed = dict(decided or {}), fixed
         self.free_bytes = memory.free_bytes(devices[0], len(devices))
         self._memory = Memory(cache_dir, fingerprint.chip(devices), fingerprint.compilers())
         computed, free = precisions.of(precision).computed, self.free_bytes
@@ -83,16 +84,37 @@ class Factory:
             make=lambda plan: Lanes(plan, self.data, precision),
             free=self.free_bytes,
             programs=programs,
-            fixed=fixed,
         )
 
     def program(self, plan: ProgramPlan) -> Program:
         """A program yet to be tuned and compiled."""
-        return Program(replace(plan, **self.decided.get(plan.id, {})), self.lanes, self.tuned)
+        if plan.id in self.decided:
+            plan = replace(plan, **self.decided[plan.id])
+        elif not self.fixed and (most := self._most_lanes(plan)):
+            plan = replace(plan, lanes=min(plan.lanes, most))
+        program = Program(plan, self.lanes, self.tuned, self.remember)
+        program.decided = plan.id in self.decided
+        return program
 
     def lanes(self, plan: ProgramPlan, trial: Trial) -> Lanes:
-        """Compiled lanes, as many as fit (`memory.fitted`)."""
-        return self._fitted(plan, trial)
+        """Compiled lanes: those of the run's own plan, or as many as fit (`memory.fitted`)."""
+        if plan.id not in self.decided:
+            return self._fitted(plan, trial, fixed=self.fixed or bool(self._most_lanes(plan)))
+        lanes = Lanes(plan, self.data, self.precision)
+        lanes.compile(trial)
+        return lanes
+
+    def remember(self, plan: ProgramPlan) -> None:
+        """That more lanes than the plan's were too many for the memory: other runs begin with these."""
+        self.decided[plan.id] = decisions(plan)
+        self._memory.keep(self._lanes_key(plan), {"lanes": float(plan.lanes)})
+
+    def _most_lanes(self, plan: ProgramPlan) -> int:
+        """As many as another run had to make do with; 0 where none had to."""
+        return int(self._memory.numbers(self._lanes_key(plan)).get("lanes", 0))
+
+    def _lanes_key(self, plan: ProgramPlan) -> str:
+        return f"lanes of {plan.id}, {plan.strategy}, {self.precision}"
 
     def tuned(self, plan: ProgramPlan, trial: Trial) -> ProgramPlan:
         """The plan with its lowerings chosen, and its strategy where that is left to us and worth it.
@@ -107,7 +129,7 @@ class Factory:
         if self.strategy != "auto" or plan.id in self.decided:
             return likely
         key = f"strategies of {plan.id}, {plan.lanes} lanes, {self.precision}"
-        times = {} if self.retune else self._memory.times(key)
+        times = {} if self.retune else self._memory.numbers(key)
         if not times and (self.retune or plan.train_s >= STRATEGY_FROM_S):
             platform = self.data.mesh.devices.flat[0].platform
             for strategy in STRATEGIES.get(platform, (plan.strategy,)):

@@ -49,7 +49,7 @@ def hardware(devices: Sequence[jax.Device]) -> dict[str, Any]:
     }
 
 
-def software(precision: str) -> dict[str, Any]:
+def software(precision: str, deterministic: bool = False) -> dict[str, Any]:
     """Versions and settings that can change a result or a time."""
     return {
         "python": platform.python_version(),
@@ -59,6 +59,7 @@ def software(precision: str) -> dict[str, Any]:
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "matmul_precision": getattr(jax.config, "jax_default_matmul_precision", None) or "default",
         "precision": precision,
+        "deterministic": deterministic,
     }
 
 

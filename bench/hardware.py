@@ -1,5 +1,6 @@
 """One process's part of a hardware benchmark, from a checked config to a finished run directory."""
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,14 +10,15 @@ from typing import Any
 from rich.console import Console
 
 from bench import config as configs
-from bench import energy
+from bench import energy, resume
 from bench.errors import ConfigError
-from bench.journal import Journal
+from bench.journal import Journal, write_file
+from bench.lock import check_free, locked
+from bench.options import Options
 from bench.points import Measured
 from bench.record import SCHEMA
 from bench.report import scaling, units
 from bench.report.scaling_views import write_scaling
-from bench.run import Options, begin, same_config
 from bench.schedule import Ask
 from bench.suite import Benchmark
 
@@ -36,14 +38,20 @@ def run(benchmark: Benchmark, precision: str, options: Options, console: Console
     how = {"precision": precision, "devices": options.devices, "strategy": options.strategy}
     saved = {"schema": SCHEMA, "benchmark": benchmark.to_json(), **how}
     workdir = options.workdir
-    same_config(workdir, saved)
+    there = resume.saved_config(workdir)
+    if there and (differing := configs.differences(there, saved)):
+        raise ConfigError(
+            f"{workdir} holds a run of another config ({'; '.join(differing[:5])}); use another --workdir"
+        )
     known = (workdir / "journal.jsonl").exists()
     measured = Measured.read(workdir) if known else Measured()
     if measured.finished:
         console.print(f"{workdir} is finished; its report follows")
-        write_scaling(workdir, measured)
+        with locked(workdir):
+            write_scaling(workdir, measured)
         scaling.show(console, measured)
     else:
+        check_free(workdir)
         measured = _measure(benchmark, precision, options, console, saved)
         scaling.show_tables(console, scaling.conclusions(measured))
     console.print(f"written to {workdir}: report.md, points.csv, run.json")
@@ -66,8 +74,8 @@ def _measure(
     # Without the cache of compiled programs: reading one is not compiling it.
     devices = prepare(options.devices, 1, precision, None)
     meter = energy.meter(devices[0].platform, len(devices))
-    begin(options.workdir, saved)
-    with Journal(options.workdir / "journal.jsonl") as journal:
+    with locked(options.workdir), Journal(options.workdir / "journal.jsonl") as journal:
+        write_file(options.workdir / resume.CONFIG, json.dumps(saved, indent=1).encode())
         measured = Measured.read(options.workdir)
         start = {
             "event": "benchmark",

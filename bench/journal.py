@@ -11,6 +11,7 @@ import os
 import re
 import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Any, Self
@@ -27,11 +28,22 @@ class RecordError(ConvoyError):
     """A run directory that cannot be read or written."""
 
 
+@dataclass(frozen=True)
+class Position:
+    """A place in a journal, and a checksum of all before it: a checkpoint knows by it whose it is."""
+
+    bytes: int = 0
+    crc32: int = 0
+
+
 class Journal:
-    """The append-only record of one run directory.
+    """The record of one run directory: appended to, and cut back to where a checkpoint was taken.
 
     Args:
         path: of the file; made if missing, its torn last line cut off if there is one.
+
+    Attributes:
+        position: its end.
 
     Raises:
         RecordError: a damaged line, or a file that cannot be opened.
@@ -39,13 +51,27 @@ class Journal:
 
     def __init__(self, path: Path):
         try:
+            self.position = Position()
             if path.exists():
-                whole = sum(len(body) - 1 + _SUFFIX for body in _bodies(path))
-                os.truncate(path, whole)
+                self.position = _end(path)
+                os.truncate(path, self.position.bytes)
             # Unbuffered: a failed write leaves nothing behind that closing would try again.
             self._file = path.open("ab", buffering=0)
         except OSError as error:
             raise RecordError(f"cannot write {path}: {error.strerror}") from error
+
+    def cut(self, position: Position) -> None:
+        """Takes back what was written after `position`: it is about to be computed again.
+
+        Raises:
+            RecordError: the disk refuses.
+        """
+        try:
+            self._file.truncate(position.bytes)
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise RecordError(f"cannot write {self._file.name}: {error.strerror}") from error
+        self.position = position
 
     def append(self, *events: Mapping[str, Any]) -> None:
         """Writes events, in order, and waits until the disk has them.
@@ -53,13 +79,18 @@ class Journal:
         Raises:
             RecordError: the disk is full or gone.
         """
-        content = b"".join(map(_line, events))
+        left = content = b"".join(map(_line, events))
         try:
-            while content:
-                content = content[self._file.write(content) :]
+            while left:
+                left = left[self._file.write(left) :]
             os.fsync(self._file.fileno())
         except OSError as error:
-            raise RecordError(f"cannot write {self._file.name}: {error.strerror}") from error
+            raise RecordError(
+                f"cannot write {self._file.name}: {error.strerror}; what it holds is whole, and the same "
+                "command goes on from there"
+            ) from error
+        size, crc32 = self.position.bytes + len(content), zlib.crc32(content, self.position.crc32)
+        self.position = Position(size, crc32)
 
     def close(self) -> None:
         self._file.close()
@@ -69,6 +100,23 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def holds(path: Path, position: Position) -> bool:
+    """Whether a journal goes as far as `position`, and is the same up to there."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(position.bytes)
+    except OSError:
+        return False
+    return Position(len(content), zlib.crc32(content)) == position
+
+
+def _end(path: Path) -> Position:
+    """Where the last whole line ends."""
+    whole = sum(len(body) - 1 + _SUFFIX for body in _bodies(path))
+    with path.open("rb") as file:
+        return Position(whole, zlib.crc32(file.read(whole)))
 
 
 def _line(event: Mapping[str, Any]) -> bytes:
@@ -121,6 +169,18 @@ def _bodies(path: Path) -> Iterator[bytes]:
         raise RecordError(
             f"cannot read {path}: {error.strerror}; is it a run directory?"
         ) from error
+
+
+def make(folder: Path) -> None:
+    """Makes a folder, unless it is there.
+
+    Raises:
+        RecordError: the disk refuses.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecordError(f"cannot make the folder {folder}: {error.strerror}") from error
 
 
 def write_file(path: Path, content: bytes) -> None:

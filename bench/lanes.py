@@ -13,10 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.sharding import NamedSharding
+from jax.tree_util import keystr
 
 from bench import mesh, padding, precision
 from bench.device_data import DeviceData
+from bench.hyper import hyper_of
 from bench.initial import initial_values
+from bench.journal import RecordError
 from bench.plan import ProgramPlan
 from bench.step import (
     TEST,
@@ -26,7 +29,6 @@ from bench.step import (
     Evaluation,
     Lane,
     LaneProgram,
-    hyper_of,
 )
 from bench.timing import Clock, Stopwatch
 from bench.trial import Trial
@@ -34,6 +36,8 @@ from bench.trial import Trial
 _FILL_NUMBERS = (
     1 << 20
 )  # parameters written at a time: filled lanes share a dispatch up to this size
+
+Parked = Mapping[str, np.ndarray]  # a lane's state on the host, by the path of each leaf
 
 
 class Lanes:
@@ -205,12 +209,20 @@ class Lanes:
         """Whether the lanes have memory on the devices."""
         return self._state is not None
 
-    def open(self) -> None:
-        """Takes memory for the lanes, all of them idle."""
-        self._state = jax.tree.map(
-            lambda leaf: jax.device_put(np.zeros(leaf.shape, leaf.dtype), self.sharding),
-            self._shapes,
-        )
+    def open(self, parked: Mapping[int, Parked] | None = None) -> None:
+        """Takes memory for the lanes, idle but for those whose parked states are given.
+
+        Raises:
+            RecordError: these are of another program.
+        """
+
+        def placed(path: Any, leaf: jax.ShapeDtypeStruct) -> jax.Array:
+            whole = np.zeros(leaf.shape, leaf.dtype)
+            for lane, state in (parked or {}).items():
+                whole[lane] = _leaf(state, path, leaf)
+            return jax.device_put(whole, self.sharding)
+
+        self._state = jax.tree_util.tree_map_with_path(placed, self._shapes)
 
     def close(self) -> None:
         """Gives the lanes' memory back."""
@@ -229,13 +241,21 @@ class Lanes:
             self._state = self._fill(self._state, where, self._fresh(trials))
         jax.block_until_ready(self._state)  # else the next dispatch would be timed with it
 
-    def park(self, slot: int) -> Lane:
-        """A lane's whole state on the host; nothing of it is lost when another trial takes the lane."""
-        return jax.tree.map(lambda leaf: mesh.row(leaf, slot), self._state)
+    def park(self, lanes: Sequence[int]) -> list[Parked]:
+        """The whole states of lanes, as copies on the host: other trials may take the lanes."""
+        leaves = jax.tree_util.tree_leaves_with_path(self._state)
+        rows = {keystr(path): np.asarray(leaf)[list(lanes)] for path, leaf in leaves}
+        return [{path: some[place] for path, some in rows.items()} for place in range(len(lanes))]
 
-    def restore(self, slot: int, parked: Lane) -> None:
-        """Writes a parked state into a lane, of this or another place: training goes on to the bit."""
-        stacked = jax.tree.map(lambda leaf: leaf[None], parked)
+    def restore(self, slot: int, parked: Parked) -> None:
+        """Writes a parked state into a lane, of this or another place: training goes on to the bit.
+
+        Raises:
+            RecordError: it is of another program.
+        """
+        stacked = jax.tree_util.tree_map_with_path(
+            lambda path, leaf: _leaf(parked, path, leaf)[None], self._shapes
+        )
         if self._restore is None:
 
             def restore(state: Lane, slots: jax.Array, parked: Lane) -> Lane:
@@ -270,23 +290,25 @@ class Lanes:
 
         Returns:
             Arrays of (K,), NaN where a segment is empty: `running_loss` and `running_accuracy` (means over
-            the epoch as it was trained), `train_…`, `valid_…` and `test_…` `loss` and `accuracy` (of the
-            weights as they are now), `collapsed`; and the seconds.
+            the epoch as it was trained), `last_loss` (of the last microbatch for which it was finite),
+            `train_…`, `valid_…` and `test_…` `loss` and `accuracy` (of the weights as they are now),
+            `collapsed`; and the seconds.
         """
         with self.watch("evaluate"):
             self._last = self._evaluate(self._state, (), (self._evaluation, self.data.training))
             loss, correct, collapsed = jax.device_get(
                 (self._last.loss, self._last.correct, self._last.collapsed)
             )
-            sums = (self._state.loss, self._state.weight, self._state.correct, self._state.seen)
-            run_loss, weight, run_correct, seen = jax.device_get(sums)
+            state = self._state
+            sums = (state.loss, state.weight, state.correct, state.seen, state.last_loss)
+            run_loss, weight, run_correct, seen, last_loss = jax.device_get(sums)
         seconds = self.watch.take("evaluate")
         with np.errstate(divide="ignore", invalid="ignore"):
             metrics = {"running_loss": run_loss / weight, "running_accuracy": run_correct / seen}
             for segment, name in ((TRAIN, "train"), (VALID, "valid"), (TEST, "test")):
                 metrics[f"{name}_loss"] = loss[:, segment] / self.data.counts[segment]
                 metrics[f"{name}_accuracy"] = correct[:, segment] / self.data.counts[segment]
-        return {**metrics, "collapsed": collapsed}, seconds
+        return {**metrics, "last_loss": last_loss, "collapsed": collapsed}, seconds
 
     def test_predictions(self, lane: int) -> np.ndarray:
         """(test examples,) int32: the classes that a lane chose at the last evaluation."""
@@ -306,3 +328,14 @@ class Lanes:
                 start, end = end, end + int(np.prod(shape))
                 found[path] = values[start:end].reshape(shape)
         return found
+
+
+def _leaf(state: Parked, path: Any, like: jax.ShapeDtypeStruct) -> np.ndarray:
+    """A leaf of a parked state, which is as a lane of these leaves has it."""
+    found = state.get(keystr(path))
+    if found is None or (found.shape, found.dtype) != (like.shape[1:], like.dtype):
+        raise RecordError(
+            f"the checkpoint does not fit its program: {keystr(path)} must be {like.dtype} "
+            f"{like.shape[1:]}; delete the folder checkpoints to start unfinished trials again"
+        )
+    return found

@@ -7,10 +7,14 @@ r"""Trains a sweep of small CNNs as few XLA programs and reports what came of it
         --config.search.method=random --config.search.trials=20
     python -m bench.main --config=configs/hardware.py     # measures the machine instead
 
-Exit codes: 0 every trial ended in order, 2 something to mend before training (one line says what),
-3 some trials diverged or failed, 130 interrupted.
+The same command with the same --workdir goes on where a run ended, however it ended. A finished run shows
+its report; values added to an axis are trained there too.
+
+Exit codes: 0 every trial completed or was pruned, 2 something to mend (one line says what), 3 some trials
+diverged or failed, 4 time is up and trials are left, 130 interrupted, 143 terminated.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,7 +27,9 @@ from bench import config as configs
 from bench import hardware
 from bench.errors import ConfigError, ConvoyError
 from bench.kernels import build
-from bench.run import CACHE_DIR, Options, Run
+from bench.options import CACHE_DIR, Options
+from bench.run import Run
+from bench.stop import EXIT_CODES
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Config file, with an argument after a colon."
@@ -52,6 +58,19 @@ _RETUNE = flags.DEFINE_bool("retune", False, "Time lowerings anew, whatever is r
 _PLAN = flags.DEFINE_enum(
     "plan", "cost", ["cost", "fewest", "separate"], "How trials are put together in programs."
 )
+_CHECKPOINT_EVERY = flags.DEFINE_float(
+    "checkpoint_every", 30.0, "Seconds between checkpoints; 0: every dispatch."
+)
+_CHECKPOINTS = flags.DEFINE_integer("checkpoints", 2, "How many checkpoints are kept.")
+_KEEP = flags.DEFINE_enum(
+    "keep",
+    "none",
+    ["none", "best", "last"],
+    "Parameters kept of every trial: which epoch's.",
+)
+_DETERMINISTIC = flags.DEFINE_bool(
+    "deterministic", False, "The same bits every time, on a GPU too."
+)
 _PLAN_ONLY = flags.DEFINE_bool(
     "plan_only", False, "Print the programs and what they would take; train nothing."
 )
@@ -71,7 +90,7 @@ def main() -> int:
         return 2
     except KeyboardInterrupt:
         print("convoy: interrupted; the same command goes on with what is left", file=sys.stderr)
-        return 130
+        return EXIT_CODES["SIGINT"]
 
 
 def _parse(argv: list[str]) -> None:
@@ -113,6 +132,10 @@ def _train() -> int:
         cache_dir=(Path(_CACHE_DIR.value) if _CACHE_DIR.value else CACHE_DIR)
         if _CACHE.value
         else None,
+        checkpoint_every=_CHECKPOINT_EVERY.value,
+        checkpoints=_CHECKPOINTS.value,
+        keep=_KEEP.value,
+        deterministic=_DETERMINISTIC.value,
     )
     # Not on a terminal, tables take the width of a wide one rather than lose columns.
     console = Console(width=None if sys.stdout.isatty() else 120)
@@ -128,8 +151,17 @@ def _train() -> int:
         run.plan_only()
         return 0
     results = run.train()
+    if run.reason in EXIT_CODES:
+        _leave(EXIT_CODES[run.reason])
     bad = {record.status for record in results.trials.values()} & {"diverged", "failed"}
-    return 3 if bad else 0
+    return 3 if bad else 0 if run.reason == "completed" else 4
+
+
+def _leave(code: int) -> None:
+    """Ends the process at once: a program that is being compiled would be waited for."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _refuse_flags_of_sweeps() -> None:

@@ -148,7 +148,7 @@ def fitted(probes: Sequence[Probe], assumed: Costs) -> Costs:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measures, prints, keeps; returns the exit code: 0, or 2 where that is not possible."""
     from bench.devices import prepare
-    from bench.run import CACHE_DIR
+    from bench.options import CACHE_DIR
 
     parser = argparse.ArgumentParser(
         prog="python -m bench.measure", description=__doc__.split("\n")[0]

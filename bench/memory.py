@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import jax
+from jax.errors import JaxRuntimeError
 
 from bench import host
 from bench.errors import ConvoyError
@@ -33,6 +34,12 @@ class OutOfMemoryError(ConvoyError):
             f"needs at least {needed / 1e9:.3g} GB of memory where {available / 1e9:.3g} GB are free; "
             "use a smaller batch or image, narrower layers, --devices=1 on a CPU, or --batch_devices"
         )
+
+
+def is_exhausted(error: Exception) -> bool:
+    """Whether a device, or the host beside it, had no memory left."""
+    said = isinstance(error, JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+    return said or isinstance(error, MemoryError)
 
 
 def free_bytes(device: jax.Device, devices: int) -> int:

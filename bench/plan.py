@@ -149,6 +149,29 @@ class Plan:
     def _known(self) -> Mapping[str, ProgramPlan]:
         return by_trial(self.programs)
 
+    def knows(self, trial: Trial) -> bool:
+        """Whether a trial was planned for, so that it needs no search for a home."""
+        return trial.id in self._known
+
+    def extended(self, later: "Plan") -> "Plan":
+        """With the programs of a later plan, which knows better of the trials that both know."""
+        programs = {
+            p.id: replace(p, trials=tuple(t for t in p.trials if t not in later._known))
+            for p in self.programs
+        }
+        for program in later.programs:
+            known = programs.get(program.id, replace(program, trials=()))
+            programs[program.id] = replace(
+                known,
+                trials=known.trials + program.trials,
+                batch_sizes=tuple(sorted({*known.batch_sizes, *program.batch_sizes})),
+            )
+        return replace(self, programs=tuple(programs.values()))
+
+    def without(self, program: str) -> "Plan":
+        """Without one of its programs."""
+        return replace(self, programs=tuple(p for p in self.programs if p.id != program))
+
     def home(self, trial: Trial) -> ProgramPlan | None:
         """The program that trains `trial`: its own if it is known, else the cheapest that admits it."""
         if trial.id in self._known:

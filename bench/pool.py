@@ -1,11 +1,14 @@
 """The programs of a sweep: which of them trains a trial, which are compiled, which have memory."""
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from bench.plan import Plan, ProgramPlan
 from bench.program import Program
 from bench.trial import Trial
+
+_ANSWER_S = 0.2  # between two looks at whether to stop
 
 
 class Pool:
@@ -18,6 +21,10 @@ class Pool:
         free: bytes that may be taken on each device.
         compilers: programs compiled at a time.
         overlaps: whether programs may train while others compile.
+
+    Attributes:
+        plan: as planned, what was planned on the way included. What was decided since is the programs'.
+        turn: id of the program whose dispatch was the last.
     """
 
     def __init__(
@@ -33,26 +40,42 @@ class Pool:
         self._threads = ThreadPoolExecutor(compilers)
         self._begun: list[tuple[Program, Future]] = []
         self.free = free
-        self._plans: list[Plan] = []
-        self._programs: dict[str, Program] = {}
-        self._add(plan)
+        self.plan, self.turn = plan, ""
+        self._programs = {program.id: make(program) for program in plan.programs}
 
     def _add(self, plan: Plan) -> None:
-        self._plans.insert(0, plan)  # what was planned later knows better
+        self.plan = self.plan.extended(plan)
         for program in plan.programs:
-            self._programs.setdefault(program.id, self._make(program))
+            if program.id not in self._programs:
+                self._programs[program.id] = self._make(program)
+
+    @property
+    def devices(self) -> int:
+        """Over how many devices the lanes of a program are spread."""
+        return self.plan.machine.devices
 
     def __iter__(self) -> Iterator[Program]:
         return iter(self._programs.values())
 
+    def __getitem__(self, program: str) -> Program:
+        """The program of an id; KeyError where there is none."""
+        return self._programs[program]
+
     def home(self, trial: Trial) -> Program:
         """The program that trains a trial; one is planned for it if there is none."""
-        for plan in self._plans:
-            found = plan.home(trial)
-            if found and found.id in self._programs:
-                return self._programs[found.id]
-        self._add(self._replan([trial]))
-        return self.home(trial)
+        found = self.plan.home(trial)
+        if found is None:
+            self._add(self._replan([trial]))
+            return self.home(trial)
+        return self._programs[found.id]
+
+    def next(self) -> Program:
+        """The program with the next dispatch: those at work take turns. There must be one."""
+        names = list(self._programs)
+        start = names.index(self.turn) + 1 if self.turn in names else 0
+        order = itertools.chain(names[start:], names[:start])
+        self.turn = next(name for name in order if self._programs[name].seated)
+        return self._programs[self.turn]
 
     def to_compile(self) -> list[Program]:
         """The programs that somebody waits for and that are neither compiled nor about to be."""
@@ -70,14 +93,16 @@ class Pool:
         """How many programs `compiled` has still to name."""
         return len(self._begun)
 
-    def compiled(self, least: int) -> list[Program]:
+    def compiled(self, least: int, stop: Callable[[], bool] = lambda: False) -> list[Program]:
         """Programs that are done, in the order begun, each once; `error` is set where one does not fit.
 
         Args:
             least: how many to wait for.
+            stop: whether to wait no more.
         """
-        while sum(future.done() for _, future in self._begun) < least:
-            wait([f for _, f in self._begun if not f.done()], return_when=FIRST_COMPLETED)
+        while sum(future.done() for _, future in self._begun) < least and not stop():
+            left = [future for _, future in self._begun if not future.done()]
+            wait(left, timeout=_ANSWER_S, return_when=FIRST_COMPLETED)
         done = [(program, future) for program, future in self._begun if future.done()]
         self._begun = [begun for begun in self._begun if begun not in done]
         for _, future in done:
@@ -90,11 +115,12 @@ class Pool:
         Returns:
             Whether there was anything to take apart; its waiting trials are then with the new programs.
         """
-        waiting = [w for w in program.waiting if isinstance(w, Trial)]
+        waiting = [w if isinstance(w, Trial) else w.trial for w in program.waiting]
         apart = self._replan(waiting)
         if [p.id for p in apart.programs] == [program.plan.id]:
             return False
         del self._programs[program.plan.id]
+        self.plan = self.plan.without(program.plan.id)
         self._add(apart)
         for trial in waiting:
             self.home(trial).waiting.append(trial)

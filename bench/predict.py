@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from bench.best import Best
+from bench.best import Trained
 from bench.errors import ConvoyError
 from bench.layers import flat
 from bench.record import RecordError
@@ -22,13 +22,13 @@ class Classifier:
     """A trained trial, ready to classify.
 
     Args:
-        best: from `Best.read`.
+        best: from `Trained.read`.
 
     Raises:
         RecordError: the weights are not those of the trial's architecture.
     """
 
-    def __init__(self, best: Best):
+    def __init__(self, best: Trained):
         import jax
         import jax.numpy as jnp
         from flax import nnx
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("pictures", nargs="+", type=Path, metavar="picture")
     arguments = parser.parse_args(argv)
     try:
-        classifier = Classifier(Best.read(arguments.run))
+        classifier = Classifier(Trained.read(arguments.run))
         found = [(path, classifier.picture(path)) for path in arguments.pictures]
     except ConvoyError as error:
         print(f"convoy: {error}", file=sys.stderr)

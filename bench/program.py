@@ -5,22 +5,22 @@ one size, and a lane is filled only between epochs. Each is at an epoch of its o
 """
 
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 import numpy as np
 
 from bench import draws, layers, optim, roofline
-from bench.lanes import Lanes
-from bench.memory import OutOfMemoryError
+from bench.data import Dataset
+from bench.lanes import Lanes, Parked
 from bench.plan import ProgramPlan, training_flops
 from bench.step import Epoch
 from bench.trial import Trial
 
 
-@dataclass
+@dataclass(eq=False)
 class Seat:
     """A trial at work.
 
@@ -30,6 +30,7 @@ class Seat:
         flops_per_example: of a forward pass at its own widths.
         lane: where; -1 while it is parked.
         epoch: epochs it has finished.
+        first: the next iteration inside its epoch, at which it was parked.
         seconds: its share of its lane's dispatches so far.
         parked: its state, while it has no lane.
     """
@@ -39,8 +40,16 @@ class Seat:
     flops_per_example: int
     lane: int = -1
     epoch: int = 0
+    first: int = 0
     seconds: float = 0.0
-    parked: Any = None
+    parked: Parked | None = None
+
+
+def seat_of(trial: Trial, dataset: Dataset) -> Seat:
+    """A trial with what its epochs need, yet without a lane."""
+    updates = -(-len(dataset.train) // trial["batch_size"])
+    flops = layers.flops(trial.layers(dataset.classes), dataset.image_shape)
+    return Seat(trial, optim.learning_rates(trial, updates), flops)
 
 
 class Program:
@@ -50,10 +59,12 @@ class Program:
         plan: what is compiled, for how many lanes.
         make: compiled lanes of a plan, perhaps fewer than it says (`memory.fitted`).
         tune: plan and a trial of its → the plan with its lowerings and strategy chosen.
+        shrunk: is told of a plan whose lanes had to be halved.
 
     Attributes:
         waiting: trials of this program that have no lane yet, and parked ones that are to go on.
         error: why it cannot run, if it cannot.
+        decided: its lanes, strategy and lowerings are chosen, now or by an earlier process of the run.
         first: the next iteration inside the epoch, 0 between epochs.
     """
 
@@ -62,27 +73,35 @@ class Program:
         plan: ProgramPlan,
         make: Callable[[ProgramPlan, Trial], Lanes],
         tune: Callable[[ProgramPlan, Trial], ProgramPlan] = lambda plan, _: plan,
+        shrunk: Callable[[ProgramPlan], None] = lambda _: None,
     ):
-        self.plan, self._make, self._tune = plan, make, tune
+        self.plan, self._make, self._tune, self._shrunk = plan, make, tune, shrunk
         self.waiting: deque[Trial | Seat] = deque()
         self.first = 0
-        self.error: OutOfMemoryError | None = None
+        self.error: Exception | None = None
+        self.decided = False
         self.lanes: Lanes | None = None
         self._seats: list[Seat | None] = [None] * plan.lanes
         self._epoch: Epoch | None = None
 
     def tune(self) -> None:
-        """Chooses how it computes, while nothing else runs on the devices; for the first trial that waits."""
-        self.plan = self._tune(self.plan, self._first)
+        """Chooses how it computes, while nothing else runs on the devices; for the first trial that waits.
+
+        Where that fails, `error` says so.
+        """
+        try:
+            self.plan = self._tune(self.plan, self._first)
+        except Exception as error:
+            self.error = error
 
     def compile(self) -> None:
-        """Compiles for the first trial that waits; where that does not fit, `error` says so."""
+        """Compiles for the first trial that waits; where that fails, `error` says so."""
         try:
             lanes = self._make(self.plan, self._first)
-        except OutOfMemoryError as error:
+        except Exception as error:  # whatever it is, the other programs are not to suffer
             self.error = error
             return
-        self.lanes, self.plan = lanes, lanes.program
+        self.lanes, self.plan, self.decided = lanes, lanes.program, True
         self._seats = [None] * self.plan.lanes
 
     @property
@@ -139,33 +158,87 @@ class Program:
             return self._fill()
 
     def _fill(self) -> list[Seat]:
+        taken, self._epoch = self._coming(), None
+        back = {lane: seat for lane, seat in taken.items() if isinstance(seat, Seat)}
+        new = {lane: trial for lane, trial in taken.items() if isinstance(trial, Trial)}
+        states = {lane: seat.parked for lane, seat in back.items() if seat.parked is not None}
+        if not self.ready.is_open:
+            self.ready.open(states)
+        else:
+            for lane, state in states.items():
+                self.ready.restore(lane, state)
+        self.ready.fill(list(new.items()))
+        for lane, seat in back.items():
+            seat.lane, seat.parked = lane, None
+        begun = {lane: self._seat(lane, trial) for lane, trial in new.items()}
+        for lane, seat in (back | begun).items():
+            self._seats[lane] = seat
+        return list(begun.values())
+
+    def _coming(self) -> dict[int, Trial | Seat]:
+        """Free lanes, and who of the waiting takes them.
+
+        Who was parked inside an epoch ends it first, without the others: all lanes are at one place.
+        """
+        inside = [w.first for w in self.waiting if isinstance(w, Seat) and w.first]
+        if inside and (seated := self.seated):
+            self.park(seated)
+            self.waiting.extend(seated)
         free = [lane for lane, seat in enumerate(self._seats) if seat is None]
-        taken = [(lane, self.waiting.popleft()) for lane in free[: len(self.waiting)]]
-        if taken and not self.ready.is_open:
-            self.ready.open()
-        new = [(lane, trial) for lane, trial in taken if isinstance(trial, Trial)]
-        self.ready.fill(new)
-        for lane, back in taken:
-            if isinstance(back, Seat):
-                self.ready.restore(lane, back.parked)
-                back.lane, back.parked = lane, None
-            self._seats[lane] = back if isinstance(back, Seat) else self._seat(lane, back)
-        return [seat for lane, _ in new if (seat := self._seats[lane])]
+        self.first = inside[0] if inside else 0
+        ready = [w for w in self.waiting if (w.first if isinstance(w, Seat) else 0) == self.first]
+        coming = ready[: len(free)]
+        for each in coming:
+            self.waiting.remove(each)
+        return dict(zip(free, coming, strict=False))
 
     def _seat(self, lane: int, trial: Trial) -> Seat:
-        dataset = self.ready.data.dataset
-        updates = -(-len(dataset.train) // trial["batch_size"])
-        flops = layers.flops(trial.layers(dataset.classes), dataset.image_shape)
-        return Seat(trial, optim.learning_rates(trial, updates), flops, lane)
+        seat = seat_of(trial, self.ready.data.dataset)
+        seat.lane = lane
+        return seat
 
-    def park(self, seat: Seat) -> None:
-        """Takes a trial out of its lane between epochs; put back into `waiting`, it goes on to the bit."""
-        seat.parked = self.ready.park(seat.lane)
-        self.leave(seat)
+    def park(self, seats: Sequence[Seat]) -> None:
+        """Takes trials out of their lanes, inside an epoch too; from `waiting` they go on to the bit."""
+        states = self.ready.park([seat.lane for seat in seats])
+        for seat, state in zip(seats, states, strict=True):
+            seat.parked, seat.first = state, self.first
+            self.leave(seat)
 
     def leave(self, seat: Seat) -> None:
         """Frees a lane."""
         self._seats[seat.lane], seat.lane = None, -1
+
+    def saved(self) -> tuple[dict[str, Any], list[Parked]]:
+        """What decides its future beside its plan: as JSON, and the states of its seats in their order."""
+        seated = self.seated
+        states = self.ready.park([seat.lane for seat in seated]) if seated else []
+        parked = [seat for seat in self.waiting if isinstance(seat, Seat)]
+        places = [*((seat, self.first) for seat in seated), *((s, s.first) for s in parked)]
+        seats = [
+            {"trial": s.trial.id, "epoch": s.epoch, "first": first, "seconds": s.seconds}
+            for s, first in places
+        ]
+        waiting = [trial.to_json() for trial in self.waiting if isinstance(trial, Trial)]
+        states += [seat.parked for seat in parked if seat.parked is not None]
+        return {"seats": seats, "waiting": waiting}, states
+
+    def clear(self) -> None:
+        """Forgets who is seated and who waits, and gives the devices' memory back."""
+        self._seats, self.first, self._epoch = [None] * self.plan.lanes, 0, None
+        self.waiting.clear()
+        if self.lanes is not None:
+            self.lanes.close()
+
+    def shrink(self, devices: int) -> bool:
+        """Halves the lanes, to be compiled anew; False where there is but one on each of the devices."""
+        assert not self.seated, "clear() comes first"
+        lanes = self.plan.lanes // 2 // devices * devices
+        if not lanes:
+            return False
+        self.plan, self.lanes, self.error = replace(self.plan, lanes=lanes), None, None
+        self._seats = [None] * lanes
+        self._shrunk(self.plan)
+        return True
 
     def close(self) -> None:
         """Gives the devices' memory back; nobody is seated."""
@@ -181,13 +254,13 @@ class Program:
         first, last = self.first, min(self.first + plan.steps, total)
         active = np.array([seat is not None for seat in self._seats])
         with self.ready.watch("input"):
-            if self.between_epochs:
-                self._epoch = self._begin_epoch()
-            assert self._epoch is not None
+            self._epoch = self._epoch or self._begin_epoch()
             epoch = self._epoch._replace(rates=self._rates(first, last))
         seconds = self.ready.train(active, epoch, first)
         self._share(seconds)
         self.first = last % total
+        if self.between_epochs:
+            self._epoch = None
         seen = min(last * plan.microbatch, self.ready.lane.examples) - first * plan.microbatch
         # Side by side, idle lanes and the iterations beyond an epoch's end are computed too.
         computed = len(self.seated) * (last - first)

@@ -17,15 +17,27 @@ from bench.trial import Trial
 
 __all__ = [
     "METRICS", "SCHEMA", "Curves", "Dispatches", "Journal", "ProgramRecord", "RecordError", "Results",
-    "TrialRecord", "finite", "read_journal", "write_file",
+    "TrialRecord", "check_schema", "finite", "read_journal", "write_file",
 ]  # fmt: skip
 
-SCHEMA = 1
+SCHEMA = 2
 Score = tuple[float, float, str]
 _DONE = ("completed", "diverged", "failed")  # these stay as they are when the sweep starts again
 _BAD = ("diverged", "failed")  # these rank last
 _UNMEASURED = math.inf
 WORK = ("flops_per_iteration", "bytes_per_iteration", "xla_flops", "xla_bytes")
+
+
+def check_schema(schema: Any, where: str) -> None:
+    """Refuses what a newer Convoy has written.
+
+    Raises:
+        RecordError: names both schemas.
+    """
+    if not isinstance(schema, int) or schema > SCHEMA:
+        raise RecordError(
+            f"{where} is of schema {schema}, this Convoy knows those up to {SCHEMA}: use a newer one"
+        )
 
 
 @dataclass(slots=True)
@@ -40,6 +52,7 @@ class TrialRecord:
     step: int = 0
     seconds: float = 0.0
     metrics: dict[str, float | None] = field(default_factory=dict)
+    best: Score | None = None  # of its epochs
     collapsed: bool = False
     error: str = ""
 
@@ -134,8 +147,9 @@ class Results:
                 known.peak_bytes = event["peak_bytes"]
                 known.work = {name: event.get(name) for name in WORK}
             case "run":
+                check_schema(event.get("schema", SCHEMA), "the run directory")
                 self.runs.append(dict(event))
-                self._restart()
+                self._restart(event.get("resumes", False))
             case "peaks":
                 self.peaks = {name: value for name, value in event.items() if name != "event"}
             case "finish":
@@ -158,9 +172,10 @@ class Results:
         record.metrics = {name: event[name] for name in METRICS}
         record.collapsed = event["collapsed"]
         self.curves.append(event)
+        score = self.score(record.trial.id, record.metrics)
+        record.best = min(score, record.best or score)
         if self._leader is None:
             return
-        score = self.score(record.trial.id, record.metrics)
         if score <= self._leader:
             self._leader = score
         elif record.trial.id == self._leader[-1]:  # it fell back: another may lead now
@@ -178,9 +193,11 @@ class Results:
         elif record.status in _BAD and self._leader and self._leader[-1] == record.trial.id:
             self._leader = None
 
-    def _restart(self) -> None:
-        """A new process begins: what it had not finished starts again from the beginning."""
+    def _restart(self, resumes: bool) -> None:
+        """A new process begins; without a checkpoint, what was not finished starts from the beginning."""
         self.finished = self.peaks = None
+        if resumes:  # the journal was cut back to where trials go on
+            return
         self.trials = {name: r for name, r in self.trials.items() if r.status in _DONE}
         self.curves = self.curves.of(self.trials)
         self._recount()
@@ -225,6 +242,11 @@ class Results:
         accuracy, loss = (metrics.get(f"{self.rank_by}_{kind}") for kind in ("accuracy", "loss"))
         worth = _UNMEASURED if accuracy is None else -1.0 * accuracy
         return worth, math.inf if loss is None else loss, trial
+
+    def is_best_epoch(self, trial: str, metrics: Mapping[str, float | None]) -> bool:
+        """Whether a trial has not done better in any epoch that is recorded."""
+        record = self.trials.get(trial)
+        return record is None or record.best is None or self.score(trial, metrics) < record.best
 
     def beats_completed(self, trial: str, metrics: Mapping[str, float | None]) -> bool:
         """Whether a trial that ends with these metrics is better than every completed one."""

@@ -98,7 +98,7 @@ class Scaling:
         except OutOfMemoryError as error:
             kind, found = "skip", _no_memory(asked, error.needed, error.available)
         except jax.errors.JaxRuntimeError as error:  # an accelerator's own word for it
-            if "RESOURCE_EXHAUSTED" not in str(error):
+            if not memory.is_exhausted(error):
                 raise
             kind, found = "skip", _no_memory(asked, None, None)
         return kind, {**found, "wall_s": self.clock() - start}

@@ -14,12 +14,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import nnx
 from jax import lax
 
-from bench import draws, hyperparameters, optim, padding, precision
+from bench import draws, optim, precision
 from bench.data.augment import DRAWS, augment
 from bench.draws import Array
 from bench.layers import Shape
@@ -28,7 +27,6 @@ from bench.modules import Build, Step
 from bench.network import Network
 from bench.ops.lowerings import chooser
 from bench.plan import ProgramPlan
-from bench.trial import Trial
 from bench.vector import Packing
 
 TRAIN, VALID, TEST, PADDING = range(4)  # segments of the evaluation set
@@ -58,10 +56,11 @@ class Lane(NamedTuple):
         params: (P,) the network's parameters, packed.
         stats: (Q,) its batch statistics, packed.
         optimizer: a state for each family present.
-        hyper: the trial's own numbers, see `hyper_of`.
+        hyper: the trial's own numbers, see `bench.hyper`.
         gradient, batch_weight: of the batch so far: (P,) sum of weighted gradients, () of weights; where an
             iteration is an update, the gradient is (1,) long and unused.
         loss, weight, correct, seen: sums over the epoch so far: weighted loss, weights, hits, examples.
+        last_loss: the last microbatch's mean loss that was finite, NaN before the first.
     """
 
     params: jax.Array
@@ -74,6 +73,7 @@ class Lane(NamedTuple):
     weight: jax.Array
     correct: jax.Array
     seen: jax.Array
+    last_loss: jax.Array
 
 
 class Epoch(NamedTuple):
@@ -101,44 +101,6 @@ class Evaluation(NamedTuple):
     correct: jax.Array
     predictions: jax.Array
     collapsed: jax.Array
-
-
-def hyper_of(
-    trial: Trial, program: ProgramPlan, fit: padding.Fit, labels: np.ndarray, classes: int
-) -> dict[str, Any]:
-    """The numbers in which a lane may differ from its neighbours, as host arrays.
-
-    Args:
-        trial: the lane's.
-        program: whose families and layers decide what is needed.
-        fit: of the trial's layers in the program's.
-        labels: (N,) of the training set, for class weights.
-        classes: how many.
-    """
-    hyper: dict[str, Any] = {
-        "family": np.int32(program.optimizers.index(trial["optimizer"])),
-        "microbatches": np.int32(trial["batch_size"] // program.microbatch),
-        "values": fit.values if len(fit.values) else np.zeros(1),
-        "class_weights": _class_weights(trial["class_weights"], labels, classes),
-        "clip_norm": float(trial["clip_norm"] or np.inf),
-    }
-    if program.padded and len(fit.ranks):
-        hyper["ranks"] = fit.ranks
-    for name in ("weight_decay", "label_smoothing", "flip", "shift", "crop"):
-        hyper[name] = float(trial[name])
-    # A lane of another family never reads these, but every family's formula must stay finite on them.
-    for family in program.optimizers:
-        for name, rule in hyperparameters.OPTIMIZERS[family].items():
-            hyper.setdefault(name, float(trial.settings.get(name, rule.default)))
-    return hyper
-
-
-def _class_weights(kind: str, labels: np.ndarray, classes: int) -> np.ndarray:
-    """(classes,): ones, or N / (classes · count) as scikit-learn's "balanced"."""
-    if kind == "none":
-        return np.ones(classes)
-    counts = np.bincount(labels, minlength=classes)
-    return len(labels) / (classes * np.maximum(counts, 1))
 
 
 class LaneProgram:
@@ -182,7 +144,8 @@ class LaneProgram:
         optimizer = optim.init(self.program.optimizers, hyper, params)
         # Never empty: empty arrays lose their sharding.
         gradient = jnp.zeros_like(params if self.program.accumulates else params[:1])
-        return Lane(params, stats, optimizer, hyper, gradient, *[zero] * 5)
+        nan = jnp.full_like(zero, jnp.nan)
+        return Lane(params, stats, optimizer, hyper, gradient, zero, zero, zero, zero, zero, nan)
 
     def train(self, lane: Lane, epoch: Epoch, first: jax.Array, data: TrainingSet) -> Lane:
         """S iterations of one epoch.
@@ -250,6 +213,7 @@ class LaneProgram:
             weight=lane.weight + sums[1],
             correct=lane.correct + sums[2],
             seen=lane.seen + sums[3],
+            last_loss=jnp.where(jnp.isfinite(sums[0]), sums[0] / sums[1], lane.last_loss),
         )
         if not self.program.accumulates:
             return self._updated(lane, gradient / sums[1], rate)

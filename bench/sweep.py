@@ -1,25 +1,30 @@
 """The loop that trains a sweep. Read it from top to bottom: this is the product.
 
 sampler ─► trials ─► programs' lanes: fill · train · evaluate ─► journal ─► report
-   ▲                                                 │
-   └──────────────────── metrics ────────────────────┘
+   ▲                                          │    │
+   └───────────────── metrics ────────────────┘    └─► checkpoint
 """
 
-import json
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+from jax.errors import JaxRuntimeError
+
 from bench import layers as architecture
-from bench.best import Best
+from bench import memory, snapshot
+from bench.checkpoint import Saved
 from bench.data import Dataset
+from bench.directory import RunDirectory
+from bench.keeper import Keeper
 from bench.pool import Pool
 from bench.program import Program, Seat
-from bench.record import Journal, Results, finite, write_file
+from bench.record import finite
 from bench.report import Progress
 from bench.search import Sampler
+from bench.stop import Stop
 from bench.timing import Clock, Stopwatch
 from bench.trial import Trial
 
@@ -31,11 +36,14 @@ class Sweep:
         sampler: who hands out trials.
         pool: the programs that train them.
         dataset: what they train on.
-        workdir: the run directory, with its journal.
-        journal: where everything is recorded first.
-        results: what the journal holds so far; trials completed there are not trained again.
+        directory: where everything is recorded first. Trials completed there are not trained again.
+        run: the event with which this process's part of the journal begins.
+        plan: writes `plan.json`, when something has been decided.
         progress: the live view.
-        limit_s: wall-clock limit in seconds, ∞ for none.
+        stop: says when to end before all is done.
+        keeper: of trained parameters.
+        checkpoint_s: seconds between checkpoints.
+        elapsed_s: seconds that the run has taken so far, in all its processes.
         clock: seconds, monotonic.
     """
 
@@ -44,35 +52,61 @@ class Sweep:
         sampler: Sampler,
         pool: Pool,
         dataset: Dataset,
-        workdir: Path,
-        journal: Journal,
-        results: Results,
+        directory: RunDirectory,
+        run: Mapping[str, Any],
+        plan: Callable[[], None],
         progress: Progress,
-        limit_s: float = math.inf,
+        stop: Stop,
+        keeper: Keeper,
+        checkpoint_s: float = 30.0,
+        elapsed_s: Callable[[], float] = time.perf_counter,
         clock: Clock = time.perf_counter,
     ):
-        self.sampler, self.pool = sampler, pool
-        self.dataset, self.workdir = dataset, workdir
-        self.journal, self.results = journal, results
-        self.progress, self.limit_s, self.clock = progress, limit_s, clock
+        self.sampler, self.pool, self.dataset = sampler, pool, dataset
+        self.directory, self._begins, self._write_plan = directory, run, plan
+        self.progress, self.stop, self.clock = progress, stop, clock
+        self.keeper, self.checkpoint_s, self.elapsed_s = keeper, checkpoint_s, elapsed_s
         self.watch = Stopwatch(clock)
+        self._start = sampler.state()
+        self._checkpoint_due = clock() + checkpoint_s
+        self._seen: set[str] = set()  # trials that need not be asked for again
         self._done_epochs = 0
         self._planned_epochs = (0, 0)  # of how many known trials
         self._warm: set[str] = set()
-        self._noted: list[Mapping[str, Any]] = []
+
+    def begin(self, saved: Saved | None) -> None:
+        """Puts everything where a checkpoint has it; without one, unfinished trials begin again."""
+        self.directory.begin(saved, self._begins)
+        for program in self.pool:
+            program.clear()
+        self.sampler.restore(self._start)
+        trials = self.directory.results.trials
+        if saved is not None:
+            snapshot.bring_back(saved, self.pool, self.sampler, trials, self.dataset)
+        waiting = (w.id for p in self.pool for w in p.waiting if isinstance(w, Trial))
+        self._seen = {*trials, *waiting}
+        self._done_epochs = sum(
+            record.epochs if record.status == "running" else record.trial["epochs"]
+            for record in trials.values()
+        )
+        for program in self.pool:  # what is compiled stays so
+            if program.lanes is not None:
+                self._announce(program, compile_s=0.0)
 
     def run(self) -> str:
-        """Trains until no trial is left or time is up; returns which: "completed" or "time limit"."""
-        start = self.clock()
-        self._done_epochs = sum(r.trial["epochs"] for r in self.results.trials.values())
-        while self.fill():
-            for program in self.pool:
-                if self.clock() - start > self.limit_s:
+        """Trains until no trial is left or somebody stops it; "completed", or the reason to stop."""
+        while True:
+            try:
+                if not self.fill():
+                    return "completed"
+                if self.stop.reason:
                     self.pause()
-                    return "time limit"
-                if program.seated:
-                    self.train(program)
-        return "completed"
+                    return self.stop.reason
+                self.train(self.pool.next())
+                if self.clock() >= self._checkpoint_due and not self.directory.checkpoints.busy:
+                    self.checkpoint()
+            except _ExhaustedError as exhausted:
+                self._retreat(exhausted)
 
     def fill(self) -> bool:
         """Seats waiting trials in free lanes; False once nothing waits and nothing is at work."""
@@ -82,9 +116,11 @@ class Sweep:
         for program in self.pool:
             ready = program.lanes is not None and program.between_epochs
             if program.waiting and ready and self.pool.may_open(program):
+                with self._on_device(program):
+                    seats = program.fill()
                 # Written with the first thing that happens to them: to begin is nothing to lose.
-                self.note(*(self._started(seat.trial, program) for seat in program.fill()))
-        return any(program.seated for program in self.pool)
+                self.directory.note(*(self._started(seat.trial, program) for seat in seats))
+        return any(program.seated or program.waiting for program in self.pool)
 
     def _ask(self) -> None:
         """Asks for trials until every program's free lanes are spoken for, or the sampler has none."""
@@ -92,8 +128,9 @@ class Sweep:
             trial = self.sampler.ask()
             if trial is None:
                 return
-            if trial.id in self.results.trials:  # an earlier process may have trained it
+            if trial.id in self._seen:  # an earlier process has begun it
                 continue
+            self._seen.add(trial.id)
             program = self.pool.home(trial)
             if program.error:
                 self._fail(program, [trial])
@@ -110,17 +147,20 @@ class Sweep:
             busy = any(p.seated or (p.waiting and p.lanes) for p in self.pool)
             with self.watch("compile"):
                 self._tune(programs)
-                self.pool.compile(programs)
+                self.pool.compile([program for program in programs if program.error is None])
                 least = self.pool.compiling if not self.pool.overlaps else 0 if busy else 1
-                done = self.pool.compiled(least)
-                for program in done:
+                done = self.pool.compiled(least, lambda: bool(self.stop.reason))
+                failed = [program for program in programs if program.error and program not in done]
+                for program in (*failed, *done):
                     self._compiled(program)
+                if done:  # before anything is computed by it
+                    self._write_plan()
             seconds = self.watch.take("compile")
             if programs or done:
-                self.record({"event": "compile", "seconds": seconds})
+                self.directory.record({"event": "compile", "seconds": seconds})
                 left = f", {self.pool.compiling} to come" if self.pool.compiling else ""
                 self.progress.message(f"programs compiled: {len(done)}{left}")
-            if self.pool.overlaps and not programs:
+            if self.stop.reason or (self.pool.overlaps and not programs):
                 return
 
     def _tune(self, programs: Sequence[Program]) -> None:
@@ -128,25 +168,24 @@ class Sweep:
             with self.watch("tune"):
                 program.tune()
             tune_s = self.watch.take("tune")
-            self.record({"event": "tune", "program": program.plan.id, "seconds": tune_s})
+            event = {"event": "tune", "program": program.plan.id, "seconds": tune_s}
+            self.directory.record(event)
         if programs:
-            # Before anything is computed by it: who goes on with this run goes on by the same plan.
-            plans = {"programs": [program.plan.to_json() for program in self.pool]}
-            write_file(self.workdir / "plan.json", json.dumps(plans, indent=1).encode())
             self.progress.message(f"programs to compile: {len(programs)}")
 
     def _compiled(self, program: Program) -> None:
-        if program.error:
-            if not self.pool.split(program):
-                self._fail(program, [w for w in program.waiting if isinstance(w, Trial)])
-                program.waiting.clear()
-            return
-        about = {
-            "compile_s": program.ready.compile_s,
-            "peak_bytes": program.ready.peak_bytes,
-            **program.work(),
-        }
-        self.record({"event": "program", "plan": program.plan.to_json(), **about})
+        if program.error is None:
+            self._announce(program, program.ready.compile_s)
+        elif memory.is_exhausted(program.error) and program.shrink(self.pool.devices):
+            self._say_shrunk(program)
+        elif not self.pool.split(program):
+            waiting = [w if isinstance(w, Trial) else w.trial for w in program.waiting]
+            program.waiting.clear()
+            self._fail(program, waiting)
+
+    def _announce(self, program: Program, compile_s: float) -> None:
+        about = {"compile_s": compile_s, "peak_bytes": program.ready.peak_bytes, **program.work()}
+        self.directory.record({"event": "program", "plan": program.plan.to_json(), **about})
 
     def _started(self, trial: Trial, program: Program) -> dict[str, Any]:
         layers = trial.layers(self.dataset.classes)
@@ -158,21 +197,24 @@ class Sweep:
         """Records trials that cannot be trained here, and why."""
         for trial in trials:
             end = {"event": "end", "trial": trial.id, "status": "failed", "seconds": 0.0}
-            self.record(self._started(trial, program), {**end, "error": str(program.error)})
+            error = " ".join(str(program.error).split())
+            self.directory.record(self._started(trial, program), {**end, "error": error})
             self.sampler.tell(trial, {}, ended=True)
             self._done_epochs += trial["epochs"]
 
     def train(self, program: Program) -> None:
         """One dispatch of one program, and what an epoch's end brings with it."""
-        event = program.train()
+        with self._on_device(program):
+            event = program.train()
         # The first dispatch of a program pays for loading it: no rate is taken from it.
-        self.note({**event, "warmup": program.plan.id not in self._warm})
+        self.directory.note({**event, "warmup": program.plan.id not in self._warm})
         self._warm.add(program.plan.id)
         if program.between_epochs:
             self.evaluate(program)
-        self.record()
+        self.directory.record()
         busy = sum(len(p.seated) for p in self.pool)
-        self.progress.refresh(self.results, busy, self._done_epochs, self._epochs_known())
+        results = self.directory.results
+        self.progress.refresh(results, busy, self._done_epochs, self._epochs_known())
 
     def _epochs_known(self) -> int:
         """Of all trials that the sampler can name, counted again when there are more of them."""
@@ -183,72 +225,97 @@ class Sweep:
 
     def evaluate(self, program: Program) -> None:
         """Measures every seat, records it, tells the sampler, frees the lanes of those that ended."""
-        rows, event = program.evaluate()
-        events: list[dict[str, Any]] = [event]
-        completed: list[tuple[int, Seat, dict[str, Any]]] = []
+        with self._on_device(program):
+            rows, event = program.evaluate()
+        events, ended = [event], []
         for seat, metrics in zip(program.seated, (finite(row) for row in rows), strict=True):
+            last_loss = metrics.pop("last_loss")
             step = seat.epoch * len(seat.rates) // seat.trial["epochs"]
             about = {"trial": seat.trial.id, "epoch": seat.epoch, "step": step}
             events.append({"event": "epoch", **about, **metrics})
             status = self._status(seat, metrics)
-            self.sampler.tell(seat.trial, metrics, ended=bool(status))
+            ended.append((seat, metrics, status))
             self._done_epochs += 1
             if status:
-                events.append(self._ended(seat, status))
-                lane = seat.lane
-                program.leave(seat)
+                events.append(_end(seat, status, last_loss))
                 # A trial that diverged or reached its target has no more epochs to do.
                 self._done_epochs += seat.trial["epochs"] - seat.epoch
-            if status == "completed":  # its lane keeps its weights until it is filled again
-                completed.append((lane, seat, metrics))
-        self._keep_best(program, completed)
-        self.note(*events)
+        self.keeper.epoch_ended(program, ended)
+        for seat, metrics, status in ended:
+            self.sampler.tell(seat.trial, metrics, ended=bool(status))
+            if status:
+                program.leave(seat)
+        self.directory.note(*events)
 
     def _status(self, seat: Seat, metrics: Mapping[str, Any]) -> str:
         """How a trial ended with this epoch, "" if it goes on."""
         if metrics["running_loss"] is None or metrics["train_loss"] is None:  # not finite
             return "diverged"
-        accuracy = metrics[f"{self.results.rank_by}_accuracy"]
+        accuracy = metrics[f"{self.directory.results.rank_by}_accuracy"]
         target = seat.trial.settings.get("target_accuracy", math.inf)
         reached = accuracy is not None and accuracy >= target
         return "completed" if reached or seat.epoch == seat.trial["epochs"] else ""
 
-    def _ended(self, seat: Seat, status: str) -> dict[str, Any]:
-        return {"event": "end", "trial": seat.trial.id, "status": status, "seconds": seat.seconds}
-
-    def _keep_best(
-        self, program: Program, completed: Sequence[tuple[int, Seat, dict[str, Any]]]
-    ) -> None:
-        """Writes `best.npz` if the best of all is among these trials, which have just ended.
-
-        It is written before the journal says that they are done: a kill between loses nothing.
-        """
-        if not completed:
-            return
-        lane, seat, metrics = min(completed, key=lambda c: self.results.score(c[1].trial.id, c[2]))
-        if self.results.beats_completed(seat.trial.id, metrics):
-            Best(
-                trial=seat.trial,
-                classes=self.dataset.class_names,
-                preprocessing=self.dataset.preprocessing,
-                weights=program.ready.weights(lane, seat.trial),
-                test_predictions=program.ready.test_predictions(lane),
-                metrics=metrics,
-            ).write(self.workdir)
+    def checkpoint(self) -> None:
+        """Begins to write all that decides the future; training goes on meanwhile."""
+        about, arrays = snapshot.take(self.pool, self.sampler)
+        self.directory.save({**about, "elapsed_s": self.elapsed_s()}, arrays)
+        self._checkpoint_due = self.clock() + self.checkpoint_s
 
     def pause(self) -> None:
-        """Ends in order with trials unfinished: they are recorded as paused, as far as they came."""
+        """Ends in order with trials unfinished: they are recorded as paused, and go on from a checkpoint."""
+        self.directory.checkpoints.wait()
+        self.checkpoint()
+        self.directory.checkpoints.wait()
         for program in self.pool:
-            self.record(*(self._ended(seat, "paused") for seat in program.seated))
+            self.directory.record(*(_end(seat, "paused") for seat in program.seated))
 
-    def note(self, *events: Mapping[str, Any]) -> None:
-        """Events to be written with the next that are recorded, in one wait for the disk."""
-        self._noted += events
+    @contextmanager
+    def _on_device(self, program: Program) -> Iterator[None]:
+        """Tells a device without memory from other errors."""
+        try:
+            yield
+        except (JaxRuntimeError, MemoryError) as error:
+            if memory.is_exhausted(error):
+                raise _ExhaustedError(program, error) from error
+            raise
 
-    def record(self, *events: Mapping[str, Any]) -> None:
-        """Writes events to the journal, those noted before them first, then takes them into the results."""
-        written = [finite(event) for event in (*self._noted, *events)]
-        self._noted.clear()
-        self.journal.append(*written)
-        for event in written:
-            self.results.add(event)
+    def _retreat(self, exhausted: "_ExhaustedError") -> None:
+        """After a device ran out of memory: back to the last checkpoint, with half the lanes there.
+
+        The lanes' states may be gone with the dispatch that failed, for it was given their memory.
+        """
+        program = exhausted.program
+        self.directory.checkpoints.wait()
+        self.begin(self.directory.newest())
+        if program.shrink(self.pool.devices):
+            self._say_shrunk(program)
+        else:
+            program.error = exhausted.error
+            self._compiled(program)
+
+    def _say_shrunk(self, program: Program) -> None:
+        self._write_plan()
+        self.progress.message(
+            f"out of memory: program {program.plan.id} goes on with {program.plan.lanes} lanes"
+        )
+
+
+class _ExhaustedError(Exception):
+    """A device ran out of memory in a dispatch of a program."""
+
+    def __init__(self, program: Program, error: Exception):
+        super().__init__(str(error))
+        self.program, self.error = program, error
+
+
+def _end(seat: Seat, status: str, last_loss: float | None = None) -> dict[str, Any]:
+    """The event with which a trial ends."""
+    event = {"event": "end", "trial": seat.trial.id, "status": status, "seconds": seat.seconds}
+    if status != "diverged":
+        return event
+    words = (
+        "no loss was finite" if last_loss is None else f"the last finite loss was {last_loss:.4g}"
+    )
+    error = f"its loss was not finite in epoch {seat.epoch}; {words}"
+    return {**event, "epoch": seat.epoch, "last_loss": last_loss, "error": error}

@@ -88,7 +88,7 @@ class Tuner:
             if self.name != "auto" or str(site) in plan.lowerings:
                 continue
             key = self._key(site, plan, batch)
-            times = {} if self.again else self.memory.times(key)
+            times = {} if self.again else self.memory.numbers(key)
             left_s = budget_s - (self.clock() - start)
             if not times and left_s > 0 and self._affordable(site, batch, bench, left_s):
                 times = self._timed(site, batch, bench)

@@ -26,8 +26,9 @@ def run(trials: int, lanes: int) -> dict[str, float]:
 
     from bench import peaks
     from bench.config import defaults, resolve
+    from bench.options import Options
     from bench.report.stats import totals
-    from bench.run import Options, Run
+    from bench.run import Run
 
     peaks.CPU = peaks.Sizes((64,), 1 << 16)  # else their arrays were the largest memory of all
     config: Any = defaults()

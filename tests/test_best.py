@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.best import NAME, Best
+from bench.best import NAME, Trained
 from bench.data import Preprocessing
 from bench.errors import ConvoyError
 from bench.record import RecordError
@@ -17,9 +17,9 @@ from bench.trial import Trial
 DRAWN = settings(deadline=None, max_examples=100, database=None)
 
 
-def example() -> Best:
+def example() -> Trained:
     generator = np.random.default_rng(0)
-    return Best(
+    return Trained(
         trial=Trial.create({"features": 4, "optimizer": "sgd"}, {"data": "x"}),
         classes=("zero", "été", "two"),
         preprocessing=Preprocessing(8, 8, 1, (0.5,), (0.25,)),
@@ -34,7 +34,7 @@ def example() -> Best:
     )
 
 
-def same(one: Best, other: Best) -> bool:
+def same(one: Trained, other: Trained) -> bool:
     arrays = [(one.test_predictions, other.test_predictions)]
     arrays += [(one.weights[k], other.weights.get(k)) for k in one.weights]
     return (
@@ -49,13 +49,13 @@ def same(one: Best, other: Best) -> bool:
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
     workdir = tmp_path_factory.mktemp("run")
-    example().write(workdir)
+    example().write(workdir / NAME)
     return workdir, (workdir / NAME).read_bytes()
 
 
 def refused(workdir: Path) -> str:
     with pytest.raises(RecordError) as caught:
-        Best.read(workdir)
+        Trained.read(workdir)
     message = str(caught.value)
     assert "\n" not in message
     assert str(workdir) in message
@@ -63,8 +63,8 @@ def refused(workdir: Path) -> str:
 
 
 def test_round_trip(tmp_path: Path) -> None:
-    example().write(tmp_path)
-    assert same(Best.read(tmp_path), example())
+    example().write(tmp_path / NAME)
+    assert same(Trained.read(tmp_path), example())
 
 
 @given(
@@ -84,16 +84,16 @@ def test_any_weights_round_trip(
 ) -> None:
     workdir = written[0]
     weights = {k: np.arange(np.prod(s)).reshape(s).astype(d) for k, (d, s) in shapes.items()}
-    best = Best(**{**vars(example()), "weights": weights, "classes": tuple(classes)})
-    best.write(workdir)
-    assert same(Best.read(workdir), best)
+    best = Trained(**{**vars(example()), "weights": weights, "classes": tuple(classes)})
+    best.write(workdir / NAME)
+    assert same(Trained.read(workdir), best)
 
 
 def test_the_newer_replaces_the_older(tmp_path: Path) -> None:
-    example().write(tmp_path)
-    newer = Best(**{**vars(example()), "weights": {}, "metrics": {"test_accuracy": 1.0}})
-    newer.write(tmp_path)
-    assert same(Best.read(tmp_path), newer)
+    example().write(tmp_path / NAME)
+    newer = Trained(**{**vars(example()), "weights": {}, "metrics": {"test_accuracy": 1.0}})
+    newer.write(tmp_path / NAME)
+    assert same(Trained.read(tmp_path), newer)
     assert [p.name for p in tmp_path.iterdir()] == [NAME]
 
 
@@ -114,7 +114,7 @@ def found_or_harmless(workdir: Path, content: bytearray) -> None:
     (workdir / NAME).write_bytes(content)
     message = ""
     try:
-        assert Best.read(workdir).trial == example().trial
+        assert Trained.read(workdir).trial == example().trial
     except ConvoyError as error:
         message = str(error)
     assert "\n" not in message
@@ -155,7 +155,7 @@ class Trap:
 
 @pytest.mark.parametrize("name", ["about", "test_predictions", "weights/0/kernel"])
 def test_pickled_objects_are_never_loaded(tmp_path: Path, name: str) -> None:
-    example().write(tmp_path)
+    example().write(tmp_path / NAME)
     with np.load(tmp_path / NAME) as file:
         arrays = {k: file[k] for k in file.files}
     arrays[name] = np.array([Trap()], dtype=object)
@@ -186,7 +186,7 @@ def test_what_is_said_about_it_is_checked(tmp_path: Path, about: str) -> None:
 
 @pytest.mark.parametrize("missing", ["about", "test_predictions"])
 def test_a_part_is_missing(tmp_path: Path, missing: str) -> None:
-    example().write(tmp_path)
+    example().write(tmp_path / NAME)
     with np.load(tmp_path / NAME) as file:
         arrays = {k: file[k] for k in file.files if k != missing}
     np.savez(tmp_path / NAME, **arrays)
@@ -216,20 +216,20 @@ def test_other_files_of_that_name(tmp_path: Path) -> None:
 
 
 def test_a_refused_write_leaves_the_older(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    example().write(tmp_path)
+    example().write(tmp_path / NAME)
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(RecordError, match="No space left"):
-        Best(**{**vars(example()), "weights": {}}).write(tmp_path)
-    assert same(Best.read(tmp_path), example())
+        Trained(**{**vars(example()), "weights": {}}).write(tmp_path / NAME)
+    assert same(Trained.read(tmp_path), example())
 
 
 def test_what_is_said_about_it_is_json(written: tuple[Path, bytes]) -> None:
     workdir = written[0]
-    example().write(workdir)
+    example().write(workdir / NAME)
     with np.load(workdir / NAME, allow_pickle=False) as arrays:
         about = json.loads(str(arrays["about"]))
     assert sorted(about) == ["classes", "metrics", "preprocessing", "settings", "trial"]

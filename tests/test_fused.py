@@ -194,9 +194,9 @@ def test_a_parked_trial_goes_on_in_another_lane_to_the_bit(digits):
         if program.between_epochs:
             program.evaluate()
     parked = program.seated[1]
-    program.park(parked)
+    program.park([parked])
     first = program.seated[0]
-    program.park(first)
+    program.park([first])
     program.waiting.extend([comes, parked, first])
     assert [seat.trial for seat in program.fill()] == [comes]
     assert (parked.lane, first.lane) == (1, -1)
@@ -226,7 +226,8 @@ def test_devices_talk_only_where_they_share_a_batch(digits, batch, talks):
     plan = planned(trials, digits, 8, devices=8 // batch)
     lanes = compiled(plan, trials[0], digits, 8, batch).ready
     lanes.open()
-    lanes.restore(3, lanes.park(0))
+    (parked,) = lanes.park([0])
+    lanes.restore(3, parked)
     for function in (lanes._fill, lanes._restore):  # the state of a lane is its device's own affair
         assert not any(word in function.as_text() for word in COLLECTIVES)
     for function in (lanes._train, lanes._evaluate):

@@ -53,8 +53,8 @@ def test_smoke_trains_every_trial_and_leaves_the_run_directory(smoke):
     assert set(trials["batch_size"]) == {32, 64}
     curves = pq.read_table(workdir / "curves.parquet").to_pandas()
     assert len(curves) == 16 * 2
-    last = curves[curves["epoch"] == 2].set_index("trial")
-    assert (trials.set_index("trial")["test_loss"] == last["test_loss"]).all()
+    last = curves[curves["epoch"] == 2].set_index("trial")["test_loss"].sort_index()
+    assert (trials.set_index("trial")["test_loss"].sort_index() == last).all()
     run = json.loads((workdir / "run.json").read_text())
     assert (
         len(run["programs"])
@@ -63,7 +63,7 @@ def test_smoke_trains_every_trial_and_leaves_the_run_directory(smoke):
     )
     assert {p.name for p in workdir.iterdir()} == {
         "config.json", "plan.json", "journal.jsonl", "trials.csv", "curves.parquet", "run.json",
-        "report.md", "best.npz",
+        "report.md", "best.npz", "checkpoints",
     }  # fmt: skip
     assert done.stderr == ""  # no library has anything to say on a clean run
 
@@ -136,18 +136,19 @@ def test_a_killed_run_goes_on_with_the_trials_left(smoke, tmp_path):
 
 def test_another_config_in_a_run_directory_is_refused(smoke):
     workdir, _ = smoke
-    before = {p.name: p.read_bytes() for p in workdir.iterdir()}
+    before = {p: p.read_bytes() for p in workdir.rglob("*") if p.is_file()}
     done = train(workdir, "--config.trial.units=8")
     assert done.returncode == 2
     assert "trial.units: not given there, 8 here" in done.stderr
-    assert {p.name: p.read_bytes() for p in workdir.iterdir()} == before
+    assert {p: p.read_bytes() for p in workdir.rglob("*") if p.is_file()} == before
 
 
 def test_the_time_limit_ends_a_sweep_in_order(tmp_path):
     one = ("--axis=optimizer=sgd", "--axis=batch_size=32", "--axis=features=4")
     limits = ("--config.trial.epochs=100000", "--config.budget.seconds=8")
     done = train(tmp_path / "run", *one, *limits)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 4, done.stderr
+    assert "the same command goes on from here" in done.stdout
     results = Results.read(tmp_path / "run")
     assert results.finished["reason"] == "time limit"
     assert results.peaks["flops_per_s"] > 0

@@ -20,9 +20,9 @@ from bench.energy import Meter
 from bench.errors import ConfigError
 from bench.journal import Journal, read_journal
 from bench.memory import OutOfMemoryError
+from bench.options import Options
 from bench.points import Measured
 from bench.report.__main__ import main as report
-from bench.run import Options
 from bench.scaling import Scaling, pictures
 from bench.schedule import LEAST, Ask
 from bench.suite import ENTRIES, Benchmark

@@ -12,10 +12,11 @@ from rich.console import Console
 
 from bench import peaks
 from bench.config import defaults, resolve
+from bench.options import Options
 from bench.program import Program
 from bench.record import Results, read_journal
 from bench.report.stats import totals
-from bench.run import Options, Run
+from bench.run import Run
 from bench.trial import Trial
 
 
@@ -227,6 +228,12 @@ class Climber:
     def tell(self, trial, metrics, ended):
         self.told.append((trial["units"], ended))
 
+    def state(self):
+        return {"asked": len(self.known), "told": self.told}
+
+    def restore(self, state):
+        assert state == self.state()  # nothing ends too early here
+
 
 def test_programs_train_while_others_compile(run, monkeypatch):
     """As on an accelerator: the second program's compiling ends only after the first has trained."""
@@ -260,21 +267,24 @@ def test_lowerings_are_in_the_plan_and_obeyed_by_who_goes_on(run, tmp_path):
     results, workdir, _ = run(space={"units": (4, 6)})
     path = workdir / "plan.json"
     (plan,) = json.loads(path.read_text())["programs"]
-    assert plan["lowerings"] == results.programs[plan["id"]].plan["lowerings"]
-    assert any(site.startswith("conv 4 3×3") for site in plan["lowerings"])
-    decided = {site: "direct/taps/im2col/window" for site in plan["lowerings"] if "conv" in site}
+    lowerings = plan["decided"]["lowerings"]
+    assert lowerings == results.programs[plan["id"]].plan["lowerings"]
+    assert any(site.startswith("conv 4 3×3") for site in lowerings)
+    decided = {site: "direct/taps/im2col/window" for site in lowerings if "conv" in site}
     for lowering, wanted in (("auto", decided), ("im2col", {})):
         copy = tmp_path / lowering
         shutil.copytree(workdir, copy)
         (copy / "journal.jsonl").unlink()
-        (copy / "plan.json").write_text(json.dumps({"programs": [{**plan, "lowerings": decided}]}))
+        content = json.loads(path.read_text())
+        content["programs"][0]["decided"]["lowerings"] = decided
+        (copy / "plan.json").write_text(json.dumps(content))
         options = Options(copy, None, 2, cache_dir=None, lowering=lowering)
         Run(settings(space={"units": (4, 6)}), options, Console(quiet=True)).train()
         (again,) = json.loads((copy / "plan.json").read_text())["programs"]
         assert again["id"] == plan["id"]
-        assert wanted.items() <= again["lowerings"].items()
+        assert wanted.items() <= again["decided"]["lowerings"].items()
         if not wanted:
-            assert not decided.items() & again["lowerings"].items()
+            assert not decided.items() & again["decided"]["lowerings"].items()
 
 
 def test_a_sampler_may_ask_for_trials_that_nobody_has_planned(run):

@@ -123,8 +123,8 @@ def test_what_is_remembered_is_not_timed_again(seconds: dict, tmp_path: Path) ->
 @pytest.mark.parametrize(("chip", "versions"), [("other", VERSIONS), ("chip", {"jax": "2"})])
 def test_another_machine_is_another_memory(tmp_path: Path, chip: str, versions: dict) -> None:
     Memory(tmp_path, "chip", VERSIONS).keep("a", {"native": 0.5})
-    assert Memory(tmp_path, "chip", VERSIONS).times("a") == {"native": 0.5}
-    assert Memory(tmp_path, chip, versions).times("a") == {}
+    assert Memory(tmp_path, "chip", VERSIONS).numbers("a") == {"native": 0.5}
+    assert Memory(tmp_path, chip, versions).numbers("a") == {}
 
 
 @pytest.mark.parametrize(
@@ -133,9 +133,9 @@ def test_another_machine_is_another_memory(tmp_path: Path, chip: str, versions: 
         "",
         "[]",
         "{",
-        '{"times": 3}',
-        '{"times": {"a": {"b": "c"}}}',
-        '{"times": {"a": {"b": -1.0}}}',
+        '{"numbers": 3}',
+        '{"numbers": {"a": {"b": "c"}}}',
+        '{"numbers": {"a": {"b": -1.0}}}',
     ],
 )
 def test_a_damaged_memory_is_none(tmp_path: Path, text: str) -> None:
@@ -146,16 +146,16 @@ def test_a_damaged_memory_is_none(tmp_path: Path, text: str) -> None:
     broken = json.loads(text) if text.startswith('{"') else None
     path.write_text(json.dumps({**whole, **broken}) if broken else text)
     again = Memory(tmp_path, "chip", VERSIONS)
-    assert again.times("a") == {}
+    assert again.numbers("a") == {}
     again.keep("b", {"dot": 1.0})
-    assert Memory(tmp_path, "chip", VERSIONS).times("b") == {"dot": 1.0}
+    assert Memory(tmp_path, "chip", VERSIONS).numbers("b") == {"dot": 1.0}
 
 
 def test_a_memory_that_cannot_be_written_serves_this_process(tmp_path: Path) -> None:
     (tmp_path / "lowerings").write_text("a file where the folder would be")
     memory = Memory(tmp_path, "chip", VERSIONS)
     memory.keep("a", {"native": 0.5})
-    assert memory.times("a") == {"native": 0.5}
+    assert memory.numbers("a") == {"native": 0.5}
 
 
 def test_time_runs_out(seconds: dict) -> None:

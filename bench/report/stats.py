@@ -16,6 +16,8 @@ class Totals:
 
     Attributes:
         wall_s: of the newest process, from its start to its end; None while it runs.
+        whole_s: of all processes, each up to the checkpoint from which the next one went on; None where one
+            ended before its first checkpoint, for nobody knows how long it had run.
         compile_s: of all processes, like all down to `eval_s`.
         tune_s: choosing how programs compute.
         input_s: giving lanes what they train on; None if a journal is too old to tell.
@@ -23,15 +25,15 @@ class Totals:
         eval_s: evaluating dispatches.
         peaks_s: of the newest process: measuring what the machine reaches.
         data_s: of the newest process: reading and preparing the data.
-        other_s: wall time that is none of these: starting JAX, planning, the journal; None after a resume.
+        other_s: wall time of all processes that is none of these: starting JAX, planning, the journal.
         statuses: how many trials have each status.
-        trials_per_hour: completed ones over wall time; None after a resume, since nobody
-            recorded how long a process that was killed had run.
+        trials_per_hour: completed ones over `whole_s`.
         processes: how many starts the sweep needed.
         reason: why the newest process ended.
     """
 
     wall_s: float | None
+    whole_s: float | None
     compile_s: float
     tune_s: float
     input_s: float | None
@@ -50,12 +52,17 @@ def totals(results: Results) -> Totals:
     """The sums of a whole run, in seconds; None where the journal does not tell."""
     finish = results.finished or {}
     statuses = {status: n for status, n in sorted(results.statuses.items()) if n}
-    wall = finish.get("wall_s")
-    whole = wall if len(results.runs) == 1 else None  # of all that the phases are of
+    wall, before = finish.get("wall_s"), newest_run(results).get("before_s")
+    if len(results.runs) == 1 and before is None:  # of an older schema
+        before = 0.0
+    whole = (
+        None if wall is None or before is None else before + wall
+    )  # of all that the phases are of
     phases = {**_phases(results), "data_s": finish.get("data_s")}
     known = [seconds for seconds in phases.values() if seconds is not None]
     return Totals(
         wall_s=wall,
+        whole_s=whole,
         **phases,
         other_s=whole - sum(known) if whole and len(known) == len(phases) else None,
         statuses=statuses,

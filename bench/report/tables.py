@@ -100,7 +100,7 @@ def totals(results: Results) -> Table:
     rows = (
         ("trials", f"{statuses or 'none yet'}; {units.count(planned)} planned at the start"),
         ("ended by", t.reason or units.UNKNOWN),
-        ("wall time", units.seconds(t.wall_s)),
+        ("wall time", units.seconds(t.whole_s if t.whole_s is not None else t.wall_s)),
         ("training", units.seconds(t.train_s)),
         ("evaluating", units.seconds(t.eval_s)),
         ("compiling", units.seconds(t.compile_s)),
@@ -112,7 +112,7 @@ def totals(results: Results) -> Table:
         ("completed trials per hour", units.number(t.trials_per_hour)),
     )
     note = "" if t.processes < 2 else (
-        f"The sweep was started {t.processes} times: wall time and data are of the last start, the "
-        "rest of all; trials per hour would mix the two."
+        f"The sweep was started {t.processes} times: data and peaks are of the last start, the rest "
+        + ("of all." if t.whole_s is not None else "of all but wall time, which is of the last, too.")
     )  # fmt: skip
     return Table("Totals", FACTS, rows, note)

@@ -38,12 +38,12 @@ def write_views(workdir: Path, results: Results) -> None:
 
 
 def trials_csv(results: Results) -> bytes:
-    """A row per trial, in the order they began; empty cells are unknown or inactive.
+    """A row per trial, best first, so that the order of training leaves no trace; empty: unknown or inactive.
 
     `epochs` is the hyperparameter, `epochs_done` how many the trial trained for. Ids are text even
     where all their digits are decimal: `pandas.read_csv(…, dtype={"trial": str, "program": str})`.
     """
-    records = results.trials.values()
+    records = results.ranked()
     names = sorted({name for record in records for name in record.trial.settings})
     examples = stats.newest_run(results).get("data", {}).get("test")
     text = io.StringIO()
@@ -70,13 +70,16 @@ def _cell(value: Any) -> Any:
 
 
 def curves_parquet(results: Results) -> bytes:
-    """A row per trial and epoch, in the order they were recorded; nulls are unknown."""
+    """A row per trial and epoch, by the trial's id; nulls are unknown."""
     columns = [
         pa.array(results.curves.column(column.name), column.type, from_pandas=True)
         for column in _CURVES
     ]
+    table = pa.table(columns, schema=_CURVES).sort_by(
+        [("trial", "ascending"), ("epoch", "ascending")]
+    )
     buffer = io.BytesIO()
-    pq.write_table(pa.table(columns, schema=_CURVES), buffer)
+    pq.write_table(table, buffer)
     return buffer.getvalue()
 
 

@@ -32,6 +32,13 @@ class Fixed:
     def tell(self, trial: Trial, metrics: Mapping[str, float], ended: bool) -> None:
         """Takes note of nothing: the list is fixed."""
 
+    def state(self) -> dict[str, Any]:
+        """Nothing: which trials were begun is known by their content, and the list may have grown."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:  # noqa: ARG002
+        self._next = 0
+
 
 def grid_trials(
     base: Mapping[str, Any], space: Mapping[str, Axis], data: Mapping[str, Any]

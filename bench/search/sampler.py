@@ -33,6 +33,15 @@ class Sampler(Protocol):
     def tell(self, trial: Trial, metrics: Mapping[str, float], ended: bool) -> None:
         """The metrics of `trial` after an epoch, or at its end."""
 
+    def state(self) -> Mapping[str, Any]:
+        """All that decides what it will ask for, as JSON, for a checkpoint."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes to where `state` was taken, by this process or another.
+
+        It may then ask for trials that it has asked for before: they are known by their content.
+        """
+
 
 def create(
     search: Mapping[str, Any],

@@ -1,0 +1,119 @@
+"""The plan of a run: of a new one by what programs cost here, of one that goes on by its own `plan.json`."""
+
+import functools
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from bench import costs as costing
+from bench import host, plan, resume
+from bench.blueprint import Blueprint
+from bench.costs import Costs, Machine, Workload
+from bench.data import Dataset
+from bench.options import Options
+from bench.plan import Plan
+from bench.search import Sampler
+
+# A sweep expected to take longer is worth the seconds that measuring the machine takes, once.
+MEASURE_FROM_S = 120.0
+
+
+class Planner:
+    """Plans for one data set and the trials of one sampler.
+
+    Args:
+        options: of the command line.
+        dataset: that programs train on.
+        sampler: whose trials need programs.
+        say: what is told to the user, a line at a time.
+    """
+
+    def __init__(
+        self, options: Options, dataset: Dataset, sampler: Sampler, say: Callable[[str], None]
+    ):
+        self.options, self.sampler, self._say = options, sampler, say
+        examples = len(dataset.train)
+        self._workload = Workload(dataset.image_shape, dataset.classes, examples, dataset.evaluated)
+
+    def untouched(self) -> Plan:
+        """The plan as far as it can be known without touching a device."""
+        costs = self.options.cache_dir and costing.load(self.options.cache_dir)
+        costs = costs or replace(costing.default("cpu"), devices=host.cores())
+        count = self.options.devices or costs.devices
+        machine = Machine(
+            costs.platform,
+            max(1, count // self.options.batch_devices),
+            host.memory_bytes() // count,  # an accelerator's own is known only to itself
+            compilers=host.cores(),
+        )
+        return self.plan(machine, costs)
+
+    def plan(self, machine: Machine, costs: Costs) -> Plan:
+        """The plan of all trials."""
+        mode, bounds = self.options.plan, self.sampler.bounds
+        return self.of(machine, costs)(self.sampler.known, mode=mode, bounds=bounds)
+
+    def of(self, machine: Machine, costs: Costs) -> Callable[..., Plan]:
+        """`bench.plan.plan`, still to be told trials and mode."""
+        return functools.partial(
+            plan.plan,
+            workload=self._workload,
+            machine=machine,
+            lanes=self.options.lanes,
+            strategy=self.options.strategy,
+            costs=costs,
+        )
+
+    def blueprint(self, old: Blueprint | None, devices: list[Any]) -> Blueprint:
+        """The plan of a new run; or that of a run that goes on, with what it lacks.
+
+        Args:
+            old: as its run directory has it.
+            devices: of JAX.
+        """
+        from bench import fingerprint
+
+        options = self.options
+        where = fingerprint.machine(devices, options.batch_devices)
+        versions = {**fingerprint.compilers(), "xla_flags": os.environ.get("XLA_FLAGS", "")}
+        machine = {"chip": fingerprint.chip(devices), **versions}
+        if old is None:
+            planned = self.plan(where, self._costs(where, devices))
+            return Blueprint(planned, {}, options.flags(), machine)
+        found, differing = resume.adapted(old, options.flags(), machine, where)
+        if differing:
+            self._say(
+                f"not as the run began ({'; '.join(differing[:5])}): results from here on agree to "
+                "rounding, not to the bit"
+            )
+        if options.retune:
+            found = replace(found, decided={})
+        if new := resume.unplanned(found, self.sampler.known):
+            more = self.of(where, found.plan.costs)(
+                new, mode=options.plan, bounds=self.sampler.bounds
+            )
+            found = replace(found, plan=found.plan.extended(more))
+        return found
+
+    def _costs(self, machine: Machine, devices: list[Any]) -> Costs:
+        """Of this machine: measured before, or now if that is worth it, or assumed."""
+        from bench import fingerprint
+
+        assumed = costing.default(machine.platform)
+        if self.options.cache_dir is None or self.options.plan != "cost":
+            return assumed
+        known = costing.load(self.options.cache_dir, fingerprint.chip(devices))
+        if known is not None:
+            return known
+        expected = self.plan(machine, assumed)
+        if len(expected.programs) == len(self.sampler.known) or (
+            expected.compile_s + expected.train_s < MEASURE_FROM_S
+        ):
+            return assumed
+        from bench.measure import measure
+
+        self._say("measuring what programs cost on this machine, once")
+        costs = measure(devices)
+        costing.save(costs, self.options.cache_dir)
+        return costs

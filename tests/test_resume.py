@@ -1,0 +1,363 @@
+"""Interrupted anywhere and resumed, a sweep ends as one without a break, to the bit; its space may grow."""
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+
+import hypothesis.strategies as st
+import jax
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, Phase, given
+from hypothesis import settings as hypothesis_settings
+from rich.console import Console
+
+from bench import run as running
+from bench.config import defaults, resolve
+from bench.errors import ConfigError
+from bench.journal import Journal
+from bench.lanes import Lanes
+from bench.options import Options
+from bench.program import Program
+from bench.record import RecordError, Results, read_journal
+from bench.run import Run
+from bench.search import Fixed
+from bench.stop import Stop
+
+SPACE = {"learning_rate": (1e-3, 1e-2, 1e300), "optimizer": ("adam", "sgd"), "kernel": (1, 3)}
+
+
+CACHE: list[Path] = []  # of compiled programs: the same few, over and over
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    CACHE[:] = [tmp_path_factory.mktemp("cache")]
+    yield
+    jax.config.update("jax_compilation_cache_dir", None)
+
+
+def settings(space=None, **changes):
+    """Twelve trials in two programs; the third learning rate diverges."""
+    config = defaults()
+    config.data.limit = 190
+    config.trial.update(features=4, units=6, epochs=3, batch_size=16, dropout=0.2)
+    config.precision = "float64"  # as the tests set JAX up
+    config.space = SPACE if space is None else space
+    config.update(changes)
+    return resolve(config)
+
+
+def sweep(workdir, space=None, sampler=None, lanes=2, said=None, changes=None, **options):
+    """Runs, or goes on with, a sweep in this process."""
+    options = {
+        "checkpoint_every": 0.0,
+        "keep": "last",
+        "devices": 2,
+        "cache_dir": CACHE[0],
+    } | options
+    console = Console(file=said or io.StringIO(), width=500)
+    job = Run(settings(space, **(changes or {})), Options(workdir, lanes=lanes, **options), console)
+    job.sampler = sampler(job.sampler.known) if sampler else job.sampler
+    results = job.train()
+    return job, results
+
+
+def books(workdir: Path):
+    """All that must be the same: the tables without times, and every kept parameter."""
+    rows = list(csv.DictReader((workdir / "trials.csv").read_text().splitlines()))
+    for row in rows:
+        del row["seconds"]
+    curves = pq.read_table(workdir / "curves.parquet").to_pylist()
+    weights = {}
+    for path in sorted(workdir.rglob("*.npz")):
+        with np.load(path, allow_pickle=False) as arrays:
+            weights[path.name] = {name: arrays[name].tobytes() for name in arrays.files}
+    return rows, curves, weights
+
+
+class Interrupted(Stop):
+    """Stops a sweep after some of its dispatches, as a signal does."""
+
+    left = 0
+
+    @property
+    def reason(self):
+        return "" if self.left > 0 else "SIGTERM"
+
+
+class Killed(BaseException):
+    """What a process that is killed does not get to handle."""
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The run directory of a sweep without a break, and how many dispatches it took."""
+    workdir = tmp_path_factory.mktemp("whole") / "run"
+    sweep(workdir)
+    events = read_journal(workdir / "journal.jsonl")
+    return workdir, sum(event["event"] == "train" for event in events)
+
+
+def interrupted(workdir, after, **how):
+    """A sweep that is asked to stop while its dispatch number `after` is in flight."""
+    stop, train = Interrupted(), Program.train
+    stop.left = after
+
+    def counted(program):
+        stop.left -= 1
+        return train(program)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(running, "Stop", lambda _: stop)
+        patch.setattr(Program, "train", counted)
+        return sweep(workdir, **how)
+
+
+@hypothesis_settings(max_examples=6, deadline=None, phases=[Phase.generate])
+@given(data=st.data())
+def test_stopped_anywhere_any_number_of_times(whole, tmp_path_factory, data):
+    there, most = whole
+    workdir = tmp_path_factory.mktemp("stopped") / "run"
+    for part in data.draw(st.lists(st.integers(1, most), min_size=1, max_size=4)):
+        job, results = interrupted(workdir, part)
+        if job.reason == "completed":
+            break
+        assert results.finished["reason"] == "SIGTERM"
+        assert {r.status for r in results.trials.values()} <= {"paused", "completed", "diverged"}
+    job, results = sweep(workdir)
+    assert job.reason == "completed"
+    assert books(workdir) == books(there)
+    events = list(read_journal(workdir / "journal.jsonl"))
+    ends = [event["trial"] for event in events if event["event"] == "end"]
+    assert len(ends) == len(set(ends)) == 12
+
+
+@hypothesis_settings(
+    max_examples=6, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
+@given(places=st.lists(st.integers(1, 60), min_size=1, max_size=3))
+def test_killed_between_any_two_writes(whole, tmp_path_factory, places):
+    """As if the process were gone: nothing more is written, whatever was to come."""
+    there, _ = whole
+    workdir = tmp_path_factory.mktemp("killed") / "run"
+    for place in places:
+        left = [place]
+        append = Journal.append
+
+        def dies(self, *events, left=left, append=append):
+            left[0] -= 1
+            if left[0] < 0:
+                raise Killed
+            append(self, *events)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Journal, "append", dies)
+            patch.setattr("bench.directory.RunDirectory.write_views", lambda _: None)
+            try:
+                sweep(workdir)
+            except Killed:
+                continue
+            break
+    sweep(workdir)
+    assert books(workdir) == books(there)
+
+
+class Climber(Fixed):
+    """Decides by what it is told: a trial is worth its likes only if it beat the last one."""
+
+    def __init__(self, trials):
+        super().__init__(trials)
+        self.told: list[tuple[str, float]] = []
+        self.asked: list[str] = []
+
+    def ask(self):
+        if len(self.asked) - sum(1 for _ in self.told) >= 2 or len(self.asked) == 8:
+            return None
+        # Where to go on in the list follows from every number that was told.
+        place = hash(tuple(self.told)) % len(self.known)
+        left = [t for t in (*self.known[place:], *self.known[:place]) if t.id not in self.asked]
+        self.asked.append(left[0].id)
+        return left[0]
+
+    def tell(self, trial, metrics, ended):
+        if ended:
+            self.told.append((trial.id, metrics["valid_loss"]))
+
+    def state(self):
+        return {"told": [list(pair) for pair in self.told], "asked": list(self.asked)}
+
+    def restore(self, state):
+        self.told = [(name, loss) for name, loss in state["told"]]
+        self.asked = list(state["asked"])
+
+
+@pytest.mark.parametrize("after", [3, 9, 14])
+def test_a_sampler_goes_on_as_it_would_have(tmp_path, after):
+    """One whose every choice depends on all metrics so far asks for the same trials."""
+    sweep(tmp_path / "whole", sampler=Climber)
+    interrupted(tmp_path / "cut", after, sampler=Climber)
+    sweep(tmp_path / "cut", sampler=Climber)
+    assert books(tmp_path / "cut") == books(tmp_path / "whole")
+
+
+def test_inside_an_epoch_too(tmp_path, monkeypatch):
+    """Dispatches of two iterations: most checkpoints lie inside an epoch."""
+    monkeypatch.setattr("bench.plan._dispatch_steps", lambda *_: 2)
+    sweep(tmp_path / "whole")
+    for after in (2, 5, 6):
+        interrupted(tmp_path / "cut", after)
+    sweep(tmp_path / "cut")
+    assert books(tmp_path / "cut") == books(tmp_path / "whole")
+
+
+def test_fewer_lanes_than_at_the_checkpoint(tmp_path, monkeypatch):
+    """Four trials inside an epoch go on in two lanes, in turn, and that is said."""
+    monkeypatch.setattr("bench.plan._dispatch_steps", lambda *_: 2)
+    sweep(tmp_path / "whole", lanes=4)
+    interrupted(tmp_path / "cut", 5, lanes=4)
+    said = io.StringIO()
+    sweep(tmp_path / "cut", lanes=2, said=said)
+    assert "not as the run began (lanes: 4 there, 2 here)" in said.getvalue()
+    assert books(tmp_path / "cut") == books(tmp_path / "whole")  # in turn, lanes do not matter
+
+
+def test_the_plan_is_obeyed_over_what_would_be_chosen_now(tmp_path, monkeypatch):
+    """Other memory, other constants, other lowerings: none of it counts for a run that has begun."""
+    sweep(tmp_path / "whole", lanes=0)
+    interrupted(tmp_path / "cut", 3, lanes=0)
+    before = json.loads((tmp_path / "cut" / "plan.json").read_text())
+    monkeypatch.setattr("bench.memory._lanes_that_fit", None)
+    monkeypatch.setattr("bench.memory.free_bytes", lambda *_: 1)
+    monkeypatch.setattr("bench.plan.plan", None)
+    monkeypatch.setattr("bench.tune.Tuner._timed", None)
+    sweep(tmp_path / "cut", lanes=0)
+    assert json.loads((tmp_path / "cut" / "plan.json").read_text()) == before
+    assert books(tmp_path / "cut") == books(tmp_path / "whole")
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(whole, tmp_path):
+    there, _ = whole
+    interrupted(tmp_path / "cut", 9)
+    newest = max((tmp_path / "cut" / "checkpoints").iterdir())
+    about = newest / "about.json"
+    content = bytearray(about.read_bytes())
+    content[len(content) // 2] ^= 4
+    about.write_bytes(content)
+    said = io.StringIO()
+    sweep(tmp_path / "cut", said=said)
+    assert f"checkpoint {newest} is damaged" in said.getvalue()
+    assert "going on from" in said.getvalue()
+    assert books(tmp_path / "cut") == books(there)
+
+
+def test_without_any_checkpoint_what_is_finished_stays(whole, tmp_path):
+    there, _ = whole
+    workdir = tmp_path / "cut"
+    _, before = interrupted(workdir, 9)
+    done = {name for name, r in before.trials.items() if r.status != "paused"}
+    assert done
+    shutil.rmtree(workdir / "checkpoints")
+    begun = []
+    with pytest.MonkeyPatch.context() as patch:
+        fill = Lanes.fill
+        patch.setattr(
+            Lanes,
+            "fill",
+            lambda self, seats: (begun.extend(t.id for _, t in seats), fill(self, seats)),
+        )
+        sweep(workdir)
+    assert len(begun) == 12 - len(done)
+    assert not done & set(begun)
+    assert books(workdir) == books(there)
+
+
+def test_a_checkpoint_of_another_journal_is_passed_over(whole, tmp_path):
+    there, _ = whole
+    interrupted(tmp_path / "cut", 9)
+    journal = tmp_path / "cut" / "journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:4]))
+    said = io.StringIO()
+    sweep(tmp_path / "cut", said=said)
+    assert "does not belong to what is recorded" in said.getvalue()
+    assert books(tmp_path / "cut") == books(there)
+
+
+def test_time_is_counted_over_all_processes(tmp_path):
+    from bench.report.stats import totals
+
+    _, first = interrupted(tmp_path / "run", 5)
+    _, results = sweep(tmp_path / "run")
+    spent = totals(results)
+    assert spent.processes == 2
+    assert spent.whole_s == pytest.approx(
+        results.runs[-1]["before_s"] + results.finished["wall_s"], rel=1e-9
+    )
+    assert 0 < results.runs[-1]["before_s"] <= first.finished["wall_s"]
+    assert spent.trials_per_hour == pytest.approx(
+        results.statuses["completed"] / spent.whole_s * 3600
+    )
+
+
+GROWN = {**SPACE, "learning_rate": (3e-3, *SPACE["learning_rate"])}
+
+
+def test_a_space_grows(whole, tmp_path):
+    """Values more on an axis, an axis more that starts from what was fixed: only what is new is trained."""
+    there, _ = whole
+    shutil.copytree(there, tmp_path / "grown")
+    begun = Results.read(there).trials
+    _, results = sweep(tmp_path / "grown", space=GROWN)
+    assert len(results.trials) == 16
+    for name, record in begun.items():
+        assert results.trials[name].metrics == record.metrics
+        assert results.trials[name].seconds == record.seconds  # not trained again
+    _, results = sweep(tmp_path / "grown", space={**GROWN, "dropout": (0.2, 0.0)})
+    assert len(results.trials) == 32
+    assert {r.status for r in results.trials.values()} == {"completed", "diverged"}
+    sweep(tmp_path / "fresh", space={**GROWN, "dropout": (0.2, 0.0)})
+    assert books(tmp_path / "grown")[1] == books(tmp_path / "fresh")[1]  # kernels by other programs
+
+
+def test_a_space_grows_in_the_middle(whole, tmp_path):
+    there, _ = whole
+    interrupted(tmp_path / "grown", 7)
+    _, results = sweep(tmp_path / "grown", space=GROWN)
+    assert len(results.trials) == 16
+    for name, record in Results.read(there).trials.items():
+        assert results.trials[name].metrics == record.metrics
+
+
+@pytest.mark.parametrize(
+    ("space", "changes", "words"),
+    [
+        ({**SPACE, "kernel": (3,)}, {}, "space.kernel: 'choice(1, 3)' there, 'choice(3)' here"),
+        (SPACE, {"trial": {"epochs": 4}}, "trial.epochs: 3 there, 4 here"),
+        (GROWN, {"trial": {"features": 5}}, "trial.features: 4 there, 5 here"),
+        (SPACE, {"precision": "float32"}, "precision: 'float64' there, 'float32' here"),
+        (SPACE, {"search": {"trials": 5}}, "search.trials: 0 there, 5 here"),
+    ],
+)
+def test_any_other_change_is_refused_by_name(whole, tmp_path, space, changes, words):
+    there, _ = whole
+    before = (there / "journal.jsonl").read_bytes()
+    with pytest.raises(ConfigError) as caught:
+        sweep(there, space=space, changes=changes)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert (there / "journal.jsonl").read_bytes() == before
+
+
+def test_a_newer_schema_is_refused(whole, tmp_path):
+    there, _ = whole
+    shutil.copytree(there, tmp_path / "newer")
+    config = json.loads((there / "config.json").read_text())
+    (tmp_path / "newer" / "config.json").write_text(json.dumps({**config, "schema": 99}))
+    with pytest.raises(
+        RecordError, match=r"is of schema 99, this Convoy knows those up to \d+: use"
+    ):
+        sweep(tmp_path / "newer")
