@@ -234,9 +234,7 @@ MANY = {str(i): ["int8", []] for i in range(99)}
 ABOUTS = {
     "nothing": "", "a list": "[]", "null": "null", "digits": "1" * 5000,
     "deep": DEEP, "deep about": '{"about":' * 50_000,
-    "no schema": '{"about": {}, "arrays": {}}', "schema 0": described([], schema=0),
-    "schema a word": described([], schema="1"), "schema true": described([], schema=True),
-    "about a list": described([], about=[]), "arrays a list": described([], arrays=[]),
+    "no schema": '{"about": {}, "arrays": {}}', "arrays a list": described([], arrays=[]),
     "leaves a list": described([], arrays={"p": ["w"]}),
     "leaf a number": described([], arrays={"p": {"w": 1}}),
     "leaf a word": described([], arrays={"p": {"w": "ab"}}),
@@ -253,6 +251,16 @@ ABOUTS = {
 @pytest.mark.parametrize("name", ABOUTS)
 def test_an_about_of_any_kind_is_damage(made: Made, name: str) -> None:
     (made.last / "about.json").write_text(ABOUTS[name])
+    sign(made.last)
+    made.goes_on_from_the_first()
+
+
+@pytest.mark.parametrize(
+    "changed", [{"schema": s} for s in (0, -1, 1.5, "1", [1], None)] + [{"about": []}]
+)
+def test_what_else_about_must_be(made: Made, changed: dict[str, Any]) -> None:
+    text = json.loads((made.last / "about.json").read_text())
+    (made.last / "about.json").write_text(json.dumps({**text, **changed}))
     sign(made.last)
     made.goes_on_from_the_first()
 
