@@ -69,8 +69,11 @@ class Checkpoints:
             self._writer.join()
         return not self._failed
 
-    def newest(self) -> Saved | None:
-        """The newest whole checkpoint, None if there is none; the user is told which newer ones are damaged.
+    def newest(self, belongs: Callable[[Saved], bool] = lambda _: True) -> Saved | None:
+        """The newest whole checkpoint, None if there is none; the user is told why newer ones are not used.
+
+        Args:
+            belongs: whether a checkpoint is of what else the run directory holds.
 
         Raises:
             RecordError: a newer version wrote it, or the folder cannot be read.
@@ -79,11 +82,15 @@ class Checkpoints:
         found, told = None, []
         for path in reversed(self._paths()):
             try:
-                found = files.read(path)
-                break
+                whole = files.read(path)
             except files.DamagedError as error:
-                self._damaged.add(path)
                 told.append(f"checkpoint {path} is damaged ({error})")
+            else:
+                if belongs(whole):
+                    found = whole
+                    break
+                told.append(f"checkpoint {path} does not belong to what is recorded")
+            self._damaged.add(path)
         if told:
             then = f"going on from {found.number:08}" if found else "starting without a checkpoint"
             self._say("; ".join([*told, then]))
