@@ -4,7 +4,13 @@ import errno
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
+
+
+class Readable(Protocol):
+    """An open file, packed or not."""
+
+    def read(self, size: int, /) -> bytes: ...
 
 
 def opened(path: Path) -> BinaryIO:
@@ -32,4 +38,12 @@ def content(path: Path, most_bytes: int) -> bytes:
     with opened(path) as file:
         if length(file) > most_bytes:
             raise OSError(errno.EFBIG, f"over {most_bytes} bytes", str(path))
-        return file.read(most_bytes)
+        return bytes(at_most(file, most_bytes))
+
+
+def at_most(stream: Readable, count: int) -> bytearray:
+    """Up to `count` bytes. Memory grows with what is there: `read` would take it for all that is asked."""
+    found = bytearray()
+    while part := stream.read(min(count - len(found), 2**20)):
+        found += part
+    return found

@@ -4,7 +4,6 @@ import gzip
 import struct
 import zlib
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -26,12 +25,6 @@ _LICENCES = {
     "mnist": "no formal licence, often cited as CC BY-SA 3.0 (LeCun, Cortes and Burges, 1998)",
     "fashion_mnist": "MIT, (c) 2017 Zalando SE",
 }
-
-
-class Readable(Protocol):
-    """An open file, packed or not."""
-
-    def read(self, size: int, /) -> bytes: ...
 
 
 def places(name: str, data_dir: Path) -> list[Path]:
@@ -107,7 +100,7 @@ def read(path: Path, magic: int) -> np.ndarray:
         raise DataError(f"{path}: cannot be read ({brief(error)}): download it again") from error
 
 
-def _array(stream: Readable, path: Path, magic: int, most: int) -> np.ndarray:
+def _array(stream: files.Readable, path: Path, magic: int, most: int) -> np.ndarray:
     """The array, of a stream that holds `most` bytes at most: of more than that nothing is read."""
     dimensions = magic & 0xFF
     header = stream.read(4 + 4 * dimensions)
@@ -126,16 +119,8 @@ def _array(stream: Readable, path: Path, magic: int, most: int) -> np.ndarray:
             f"{path}: under {most} bytes where its header says {size}: download it again"
         )
     pixels.Room(path).take(size)
-    body = _at_most(stream, size + 1)
+    body = files.at_most(stream, size + 1)
     if len(body) != size:
         more = "more" if len(body) > size else f"{len(body)}"
         raise DataError(f"{path}: {more} bytes where its header says {size}: download it again")
     return np.frombuffer(body, np.uint8).reshape(shape)
-
-
-def _at_most(stream: Readable, count: int) -> bytearray:
-    """Up to count bytes; memory grows with what is there, not with what the header claims."""
-    body = bytearray()
-    while part := stream.read(min(count - len(body), 2**20)):
-        body += part
-    return body

@@ -85,7 +85,7 @@ def _names(path: Path, given: np.ndarray | None, present: np.ndarray) -> tuple[s
         )
     try:
         return tuple(given.tolist())
-    except ValueError as error:
+    except (ValueError, SystemError) as error:  # numbers that are no characters
         raise DataError(
             f"{path}: class_names is no text ({brief(error)}): save it again"
         ) from error

@@ -101,7 +101,7 @@ def _content(root: Path, name: PurePosixPath, member: Member) -> bytes | None:
     if member.kind != "file":
         raise DataError(f"{root}: {name} is a link or device: put the file itself there")
     with member.open() as stream:
-        content = stream.read(pixels.MOST_BYTES + 1)
+        content = bytes(files.at_most(stream, pixels.MOST_BYTES + 1))
     if len(content) > pixels.MOST_BYTES:
         raise DataError(
             f"{root / name}: over {pixels.MOST_BYTES} bytes, too large for a picture: remove it"
