@@ -16,6 +16,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Self
 
+from bench import files
 from bench.errors import ConvoyError
 
 _CHECKSUM = re.compile(rb',"crc32":"([0-9a-f]{8})"\}\n')
@@ -153,7 +154,7 @@ def read_journal(path: Path) -> Iterator[dict[str, Any]]:
 def _bodies(path: Path) -> Iterator[bytes]:
     """The JSON of each whole line, without its checksum."""
     try:
-        with path.open("rb") as file:
+        with files.opened(path) as file:
             for number, line in enumerate(file, 1):
                 if not line.endswith(b"\n"):  # torn
                     return
