@@ -85,7 +85,7 @@ class Trained:
             raise RecordError(f"{path} is damaged ({brief(error)}); train again") from error
 
     @classmethod
-    def _of(cls, found: Mapping[str, np.ndarray]) -> "Best":
+    def _of(cls, found: Mapping[str, np.ndarray]) -> "Trained":
         about = json.loads(str(found["about"]))
         classes, metrics = tuple(about["classes"]), dict(about["metrics"])
         if not all(isinstance(name, str) for name in (about["trial"], *classes)):
