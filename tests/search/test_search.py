@@ -168,7 +168,7 @@ def test_no_trial_is_an_error() -> None:
 
 
 def test_it_goes_back_to_where_its_state_was_taken(name: str) -> None:
-    """Told and asked as it was after that, it asks for the same; for what it had asked before, perhaps again."""
+    """Told and asked as it was after that, it asks for the same; what came before, perhaps again."""
 
     def asks(sampler: Sampler, times: int) -> list[str]:
         found = []
