@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -201,8 +201,9 @@ def trained(workdir: Path) -> int:
 
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
 def test_a_signal_ends_a_sweep_after_the_dispatch_in_flight(killer, name, code):
-    moment = drawn(killer, "train", "before", 0.6, random.Random(f"{SEED} {name}"))
-    ended = killer.run(name, Moment("train", "before", moment.call, name))
+    rng = random.Random(f"{SEED} {name}")
+    moment = replace(drawn(killer, "train", "before", 0.6, rng), name=name)
+    ended = killer.run(name, moment)
     assert (ended.code, ended.err) == (code, ""), ended
     last = ended.out.strip().splitlines()
     assert sum("the same command goes on from here" in line for line in last) == 1
