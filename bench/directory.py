@@ -57,8 +57,9 @@ class RunDirectory:
             self._open = stack.pop_all()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.checkpoints.wait()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not KeyboardInterrupt:  # who asks twice does not wait for the disk either
+            self.checkpoints.wait()
         self._open.close()
 
     def begin(self, saved: Saved | None, run: Mapping[str, Any]) -> None:

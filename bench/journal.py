@@ -184,6 +184,13 @@ def make(folder: Path) -> None:
         raise RecordError(f"cannot make the folder {folder}: {error.strerror}") from error
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Removes what `write_file` had begun in a folder, or in one inside, when its process was killed."""
+    for path in folder.rglob(".*.tmp"):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
 def write_file(path: Path, content: bytes) -> None:
     """Writes a view: whole or not at all.
 

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-from bench.journal import RecordError
+from bench.journal import RecordError, remove_unfinished
 
 NAME = ".lock"
 
@@ -45,6 +45,7 @@ def locked(workdir: Path) -> Iterator[None]:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         file.write(f"process {os.getpid()} on {platform.node()}, since {now}\n")
         file.flush()
+        remove_unfinished(workdir)  # whoever began them is gone
         try:
             yield
         finally:

@@ -17,7 +17,7 @@ diverged or failed, 4 time is up and trials are left, 130 interrupted, 143 termi
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from absl import flags
 from ml_collections import config_flags
@@ -90,7 +90,7 @@ def main() -> int:
         return 2
     except KeyboardInterrupt:
         print("convoy: interrupted; the same command goes on with what is left", file=sys.stderr)
-        return EXIT_CODES["SIGINT"]
+        _leave(EXIT_CODES["SIGINT"])
 
 
 def _parse(argv: list[str]) -> None:
@@ -157,8 +157,9 @@ def _train() -> int:
     return 3 if bad else 0 if run.reason == "completed" else 4
 
 
-def _leave(code: int) -> None:
+def _leave(code: int) -> NoReturn:
     """Ends the process at once: a program that is being compiled would be waited for."""
+    build.abandon()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -66,11 +66,11 @@ class Build:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
             )
-            atexit.register(self._abandon)
+            atexit.register(self.abandon)
         except OSError as error:
             self.reason = f"cannot compile into {self._library.parent}: {error.strerror}"
 
-    def _abandon(self) -> None:
+    def abandon(self) -> None:
         """The process ends before anybody asked for the library."""
         if self._process is not None:
             self._process.kill()
@@ -107,6 +107,12 @@ class Build:
 def start() -> Build:
     """This machine's library in the user's cache, where it stays: it belongs to the installation."""
     return Build(host.cache_dir() / "native")
+
+
+def abandon() -> None:
+    """Ends the compiler, if it is at work: the process is about to end at once."""
+    if start.cache_info().currsize:
+        start().abandon()
 
 
 def _compiler() -> list[str]:

@@ -84,7 +84,7 @@ def test_a_process_that_ends_early_leaves_nothing(tmp_path: Path) -> None:
     build = Build(tmp_path / "kept", compiler(tmp_path, f"{WRITES}; import time; time.sleep(60)"))
     while not (tmp_path / "kept").exists() or not list((tmp_path / "kept").iterdir()):
         time.sleep(0.001)
-    build._abandon()
+    build.abandon()
     assert not list((tmp_path / "kept").iterdir())
 
 
