@@ -66,7 +66,7 @@ def test_trials_come_back_as_they_were_written(
     workdir = tmp_path_factory.getbasetemp()
     (workdir / "trials.csv").write_bytes(trials_csv(made(trials)))
     names = sorted({name for trial in trials for name in trial["settings"]})
-    found = read_trials(workdir)
+    found = sorted(read_trials(workdir), key=lambda row: row["trial"])
     assert len(found) == len(trials)
     for number, (row, trial) in enumerate(zip(found, trials, strict=True)):
         plain = {k: list(v) if isinstance(v, tuple) else v for k, v in trial["settings"].items()}

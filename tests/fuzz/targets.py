@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from bench import artifacts, costs, tuned
-from bench.best import Best
+from bench.best import Trained
 from bench.data import folder, load, pixels
 from bench.record import Results
 from tests.fuzz import pictures, tables, trees
@@ -69,7 +69,7 @@ _COSTS = {
     "jax": metadata.version("jax"),
     "costs": vars(costs.default("cpu")),
 }
-_TIMES = {"schema": tuned.SCHEMA, "chip": CHIP, "versions": {}, "times": {"k": {"direct": 0.5}}}
+_TIMES = {"schema": tuned.SCHEMA, "chip": CHIP, "versions": {}, "numbers": {"k": {"direct": 0.5}}}
 
 
 def _json(value: dict[str, Any], random: Random) -> bytes:
@@ -86,11 +86,11 @@ TARGETS = (
     Target("run.json", _file("run.json", tables.damaged_run), artifacts.read_run),
     Target("trials.csv", _file("trials.csv", tables.damaged_trials), artifacts.read_trials),
     Target("journal.jsonl", _file("journal.jsonl", tables.journal), Results.read),
-    Target("best.npz", _file("best.npz", tables.best), Best.read),
+    Target("best.npz", _file("best.npz", tables.best), Trained.read),
     Target("costs", _cache(partial(_json, _COSTS), f"costs/{costs.file_name(CHIP)}"), costs.load),
     Target(
         "lowerings",
         _cache(partial(_json, _TIMES), f"lowerings/{costs.file_name(CHIP)}"),
-        lambda place: tuned.Memory(place, CHIP, {}).times("k"),
+        lambda place: tuned.Memory(place, CHIP, {}).numbers("k"),
     ),
 )
