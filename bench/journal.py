@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from bench import files
-from bench.errors import ConvoyError
+from bench.errors import ConvoyError, brief
 
 _CHECKSUM = re.compile(rb',"crc32":"([0-9a-f]{8})"\}\n')
 _SUFFIX = len(',"crc32":"01234567"}\n')
@@ -146,9 +146,17 @@ def read_journal(path: Path) -> Iterator[dict[str, Any]]:
     """The events of a journal, one at a time, without a torn last line.
 
     Raises:
-        RecordError: no such file, or a damaged line; names the line.
+        RecordError: no such file, or a line that is damaged or no event; names the line.
     """
-    return map(json.loads, _bodies(path))
+    for number, body in enumerate(_bodies(path), 1):
+        try:
+            event = json.loads(body)
+            event["event"]
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise RecordError(
+                f"{path}, line {number}, is no event ({brief(error)}); use another run directory"
+            ) from error
+        yield event
 
 
 def _bodies(path: Path) -> Iterator[bytes]:

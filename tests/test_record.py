@@ -301,7 +301,6 @@ PROGRAM: Event = {"event": "program", "plan": {"id": "p"}, "compile_s": 1.0, "pe
 @pytest.mark.parametrize(
     "wrong",
     [
-        {},
         {"event": "epoch"},
         {**PROGRAM, "plan": 1},
         without(TRAIN, "seconds"),
@@ -340,7 +339,16 @@ def test_a_whole_line_that_no_sweep_writes_is_named(tmp_path: Path, wrong: Event
 
 
 @pytest.mark.parametrize(
-    "text", [b"[1]", b"null", b'"x"', b'{"event": ' + b"[" * 10**5, b'{"event": ' + b"9" * 5000]
+    "text",
+    [
+        b"[1]",
+        b"null",
+        b'"x"',
+        b"{",
+        b'{"x": 1',
+        b'{"event": ' + b"[" * 10**5,
+        b'{"event": ' + b"9" * 5000,
+    ],
 )
 def test_a_whole_line_that_is_no_event_is_named(tmp_path: Path, text: bytes) -> None:
     path = tmp_path / "journal.jsonl"
@@ -348,7 +356,7 @@ def test_a_whole_line_that_is_no_event_is_named(tmp_path: Path, text: bytes) -> 
         journal.append(run())
     checksum = zlib.crc32(text + b"}")
     path.write_bytes(path.read_bytes() + b'%b,"crc32":"%08x"}\n' % (text, checksum))
-    with pytest.raises(RecordError, match="line 2, is not of a sweep"):
+    with pytest.raises(RecordError, match="line 2, is no event"):
         Results.read(tmp_path)
 
 

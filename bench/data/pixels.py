@@ -19,7 +19,11 @@ from bench.errors import ConfigError, DataError, brief
 # and EPS it would hand to Ghostscript, which runs programs.
 FORMATS = ("PNG", "JPEG", "PPM", "GIF", "BMP", "TIFF", "WEBP", "JPEG2000", "AVIF")
 MOST_BYTES = 2**28  # of one file
+MOST_SIDE = 65_535  # pixels; no JPEG has a longer one. Some decoders take seconds for thin, endless pictures
 MOST_PIXELS = 64_000_000  # a photograph has fewer; a decompression bomb has more
+MOST_SCANS = (
+    100  # of a progressive JPEG, which has about 10; each goes over all pixels, in a few bytes
+)
 _GRAY_MODES = ("1", "L")
 _CHANNELS = {"gray": 1, "rgb": 3}
 
@@ -61,11 +65,10 @@ def picture(file: str | Path | BinaryIO, size: tuple[int, int] | None, color: st
     """
     label = file if isinstance(file, str | Path) else getattr(file, "name", "the picture")
     try:
-        if isinstance(file, str | Path):
-            file = io.BytesIO(files.content(Path(file), MOST_BYTES))
+        content = _content(file)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of what is refused here, or of mere tags
-            with Image.open(file, formats=FORMATS) as image:
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 _refuse(image)
                 return _array(_resized(_converted(image, color), size))
     except UnidentifiedImageError as error:
@@ -122,7 +125,17 @@ def stack(label: object, pictures: Sequence[np.ndarray]) -> np.ndarray:
     return np.stack([np.broadcast_to(p, (*p.shape[:2], channels)) for p in pictures])
 
 
+def _content(file: str | Path | BinaryIO) -> bytes:
+    """A file's bytes. Raises ValueError where they make a JPEG that takes hours."""
+    content = files.content(Path(file), MOST_BYTES) if isinstance(file, str | Path) else file.read()
+    if content.startswith(b"\xff\xd8") and content.count(b"\xff\xda") > MOST_SCANS:
+        raise ValueError(f"over {MOST_SCANS} scans")
+    return content
+
+
 def _refuse(image: Image.Image) -> None:
+    if max(image.size) > MOST_SIDE:
+        raise ValueError(f"{image.width}x{image.height} pixels: a side over {MOST_SIDE}")
     if image.width * image.height > MOST_PIXELS:
         raise ValueError(f"{image.width}x{image.height} pixels are over {MOST_PIXELS}")
     if image.mode == "F":

@@ -405,12 +405,29 @@ def png(width: int, height: int, body: bytes) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize("size", [(8001, 8000), (2**31 - 1, 1), (60_000, 60_000)])
+@pytest.mark.parametrize(
+    "size", [(8001, 8000), (65_536, 1), (1, 8_000_000), (2**31 - 1, 1), (60_000, 60_000)]
+)
 def test_pictures_of_absurd_size(tmp_path: Path, size: tuple[int, int]) -> None:
     file = tmp_path / "picture.png"
     file.write_bytes(png(*size, zlib.compress(bytes(1000))))
     with at_most(2 * MIB):
         refused(lambda: pixels.picture(file, None, "keep"), file)
+
+
+def test_a_jpeg_that_goes_over_its_pixels_without_end(tmp_path: Path) -> None:
+    """75 bytes a scan: of 49 million pixels, each would take 60 ms."""
+    file = io.BytesIO()
+    Image.new("L", (20, 20), 9).save(file, "JPEG", progressive=True)
+    content = file.getvalue()
+    scan = content[content.rindex(b"\xff\xda") : -2]
+    for more, good in ((10, True), (200, False)):
+        (tmp_path / "a.jpg").write_bytes(content[:-2] + scan * more + content[-2:])
+        if good:
+            assert pixels.picture(tmp_path / "a.jpg", None, "keep").shape == (20, 20, 1)
+        else:
+            message = refused(lambda: pixels.picture(tmp_path / "a.jpg", None, "keep"), tmp_path)
+            assert "over 100 scans" in message
 
 
 def test_of_several_frames_the_first(tmp_path: Path) -> None:
