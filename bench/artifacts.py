@@ -14,7 +14,7 @@ from typing import Any
 
 from bench import files
 from bench.errors import brief
-from bench.record import SCHEMA, RecordError
+from bench.record import RecordError, check_schema
 
 MOST_BYTES = 2**26  # of each file; 10,000 trials take about 6 MB
 MOST_COLUMNS = 1000
@@ -41,11 +41,7 @@ def read_run(workdir: Path) -> dict[str, Any]:
         raise RecordError(f"{path} is damaged ({brief(error)}): restore the file") from error
     if not isinstance(content, dict):
         raise RecordError(f"{path} holds no object: write it again with python -m bench.report")
-    schema = content.get("schema")
-    if type(schema) is not int or schema < 1:
-        raise RecordError(f"{path} names no schema: write it again with python -m bench.report")
-    if schema > SCHEMA:
-        raise RecordError(f"{path} is of schema {schema}, this Convoy reads {SCHEMA}: upgrade it")
+    check_schema(content.get("schema"), str(path))
     programs = content.get("programs")
     if not isinstance(programs, list) or not all(
         isinstance(program, dict) and isinstance(program.get("id"), str) for program in programs

@@ -35,9 +35,9 @@ def check_schema(schema: Any, where: str) -> None:
     Raises:
         RecordError: names both schemas.
     """
-    if not isinstance(schema, int) or schema > SCHEMA:
+    if type(schema) is not int or not 1 <= schema <= SCHEMA:
         raise RecordError(
-            f"{where} is of schema {schema}, this Convoy knows those up to {SCHEMA}: use a newer one"
+            f"{where} is of schema {ascii(schema)[:20]}, this Convoy knows up to {SCHEMA}: upgrade it"
         )
 
 
@@ -121,6 +121,8 @@ class Results:
         results, line, path = cls(), 1, workdir / "journal.jsonl"
         try:
             for event in read_journal(path):
+                if event["event"] == "run":
+                    check_schema(event.get("schema", SCHEMA), str(path))
                 results.add(event)
                 line += 1
         except RecordError:
@@ -157,7 +159,6 @@ class Results:
                 known.peak_bytes = event["peak_bytes"]
                 known.work = {name: event.get(name) for name in WORK}
             case "run":
-                check_schema(event.get("schema", SCHEMA), "the run directory")
                 self.runs.append(dict(event))
                 self._restart(event.get("resumes", False))
             case "peaks":

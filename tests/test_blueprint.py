@@ -69,9 +69,7 @@ def test_a_damaged_plan_says_what_to_do(tmp_path, content) -> None:
 
 def test_a_newer_plan_is_refused(tmp_path) -> None:
     (tmp_path / "plan.json").write_text('{"schema": 99}')
-    with pytest.raises(
-        RecordError, match=r"plan.json is of schema 99, this Convoy knows those up to"
-    ):
+    with pytest.raises(RecordError, match=r"plan.json is of schema 99, this Convoy knows up to"):
         read_plan(tmp_path)
     assert read_plan(tmp_path / "nothing") is None
 

@@ -357,7 +357,5 @@ def test_a_newer_schema_is_refused(whole, tmp_path):
     shutil.copytree(there, tmp_path / "newer")
     config = json.loads((there / "config.json").read_text())
     (tmp_path / "newer" / "config.json").write_text(json.dumps({**config, "schema": 99}))
-    with pytest.raises(
-        RecordError, match=r"is of schema 99, this Convoy knows those up to \d+: use"
-    ):
+    with pytest.raises(RecordError, match=r"is of schema 99, this Convoy knows up to \d+: upgrade"):
         sweep(tmp_path / "newer")
