@@ -20,6 +20,10 @@ class ShapeError(ConfigError):
     """An architecture through which the image does not fit."""
 
 
+class DeviceError(ConvoyError):
+    """A device, or the compiler for it, that failed."""
+
+
 class DataError(ConvoyError):
     """A data set that is missing, damaged, or not what its options say."""
 

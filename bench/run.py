@@ -17,6 +17,7 @@ from bench.blueprint import Blueprint, decisions
 from bench.config import Settings
 from bench.costs import Machine
 from bench.data import Dataset, load
+from bench.errors import DeviceError, brief
 from bench.kernels import build
 from bench.lock import check_free, locked
 from bench.options import Options
@@ -142,6 +143,8 @@ class Run:
         devices: list[Any],
         stop: Stop,
     ) -> Results:
+        from jax.errors import JaxRuntimeError
+
         from bench.keeper import Keeper
         from bench.sweep import Sweep
 
@@ -181,9 +184,13 @@ class Run:
                 sweep.checkpoint()
             ended = {"wall_s": self._elapsed_s(), "data_s": self.data_s}
             directory.record({"event": "finish", "reason": self.reason, **ended})
-        except BaseException:
+        except BaseException as error:
             with contextlib.suppress(RecordError):  # the first error is the one to tell
                 directory.write_views()
+            if isinstance(error, JaxRuntimeError):
+                raise DeviceError(
+                    f"the device failed ({brief(error)}); the same command goes on from the last checkpoint"
+                ) from error
             raise
         directory.write_views()
         if self.reason != "completed":

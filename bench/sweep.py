@@ -288,6 +288,8 @@ class Sweep:
         The lanes' states may be gone with the dispatch that failed, for it was given their memory.
         """
         program = exhausted.program
+        for compiled in self.pool.compiled(self.pool.compiling):  # else it would compile for nobody
+            self._compiled(compiled)
         self.directory.checkpoints.wait()
         self.begin(self.directory.newest())
         if program.shrink(self.pool.devices):

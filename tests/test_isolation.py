@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from bench.config import defaults, resolve
+from bench.errors import DeviceError
 from bench.lanes import Lanes
 from bench.options import Options
 from bench.record import Results, read_journal
@@ -151,6 +152,7 @@ def test_a_trial_that_diverges_says_when_and_hurts_nobody(tmp_path, strategy):
 
 DRIVER = """
 import resource, sys
+from bench.errors import DeviceError
 from bench.lanes import Lanes
 
 def used():
@@ -190,3 +192,23 @@ def test_a_process_that_may_take_no_more_memory_finishes(tmp_path):
     assert "out of memory" in done.stdout
     results = Results.read(tmp_path / "run")
     assert {r.status for r in results.trials.values()} == {"completed"}
+
+
+def test_a_device_that_fails_is_one_line_and_the_run_goes_on(tmp_path, monkeypatch):
+    sweep(tmp_path / "whole")
+    train, left = Lanes.train, [4]
+
+    def fails(self, *arguments):
+        left[0] -= 1
+        if not left[0]:
+            raise jax.errors.JaxRuntimeError("INTERNAL: the device\nis gone")
+        return train(self, *arguments)
+
+    monkeypatch.setattr(Lanes, "train", fails)
+    with pytest.raises(DeviceError) as caught:
+        sweep(tmp_path / "run")
+    assert str(caught.value) == (
+        "the device failed (INTERNAL: the device); the same command goes on from the last checkpoint"
+    )
+    sweep(tmp_path / "run")
+    assert books(tmp_path / "run") == books(tmp_path / "whole")
