@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.data import Preprocessing
+from bench.data import Preprocessing, arrays
+from bench.errors import brief
 from bench.record import RecordError, finite, write_file
 from bench.trial import Trial
 
@@ -52,14 +53,14 @@ class Trained:
             "preprocessing": self.preprocessing.to_json(),
             "metrics": dict(self.metrics),
         }
-        arrays = {_WEIGHTS + path: array for path, array in self.weights.items()}
+        weights = {_WEIGHTS + path: array for path, array in self.weights.items()}
         content = io.BytesIO()
         np.savez(
             content,
             allow_pickle=False,
             about=np.array(json.dumps(finite(about))),
             test_predictions=self.test_predictions,
-            **arrays,
+            **weights,
         )
         write_file(path, content.getvalue())
 
@@ -72,21 +73,7 @@ class Trained:
         """
         path = workdir / FOLDER / f"{trial}.npz" if trial else workdir / NAME
         try:
-            # np.load would not close a damaged file that it has opened itself.
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                about = json.loads(str(arrays["about"]))
-                return cls(
-                    trial=Trial.from_json(about),
-                    classes=tuple(about["classes"]),
-                    preprocessing=Preprocessing.from_json(about["preprocessing"]),
-                    weights={
-                        name.removeprefix(_WEIGHTS): arrays[name]
-                        for name in arrays.files
-                        if name.startswith(_WEIGHTS)
-                    },
-                    test_predictions=arrays["test_predictions"],
-                    metrics=about["metrics"],
-                )
+            return cls._of(arrays.read(path, lambda _: True))
         except FileNotFoundError as error:
             words = (
                 "trials are kept by --keep=best or last"
@@ -95,5 +82,23 @@ class Trained:
             )
             raise RecordError(f"{workdir} holds no {path.name}: {words}") from error
         except Exception as error:  # a damaged zip raises whatever its damaged part leads to
-            words = " ".join(str(error).split())
-            raise RecordError(f"{path} is damaged ({words}); train again") from error
+            raise RecordError(f"{path} is damaged ({brief(error)}); train again") from error
+
+    @classmethod
+    def _of(cls, found: Mapping[str, np.ndarray]) -> "Trained":
+        about = json.loads(str(found["about"]))
+        classes, metrics = tuple(about["classes"]), dict(about["metrics"])
+        if not all(isinstance(name, str) for name in (about["trial"], *classes)):
+            raise ValueError("the trial or a class has no name")
+        weights = {
+            name.removeprefix(_WEIGHTS): array
+            for name, array in found.items()
+            if name.startswith(_WEIGHTS)
+        }
+        if any(array.dtype.kind in "SUmM" for array in weights.values()):
+            raise ValueError("weights that are no numbers")
+        predictions = found["test_predictions"]
+        if predictions.ndim != 1 or predictions.dtype.kind not in "iu":
+            raise ValueError(f"test_predictions is {predictions.dtype} {predictions.shape}")
+        look = Preprocessing.from_json(about["preprocessing"])
+        return cls(Trial.from_json(about), classes, look, weights, predictions, metrics)

@@ -13,8 +13,10 @@ from typing import Any, Self
 
 import numpy as np
 
+from bench import files
 from bench.blueprint import Blueprint
 from bench.checkpoint import Checkpoints, Saved
+from bench.errors import brief
 from bench.journal import Journal, Position, RecordError, finite, holds, write_file
 from bench.lock import locked
 from bench.record import Results
@@ -22,6 +24,7 @@ from bench.report import write_views
 from bench.resume import CONFIG
 
 JOURNAL, PLAN = "journal.jsonl", "plan.json"
+MOST_BYTES = 1 << 28  # of a plan
 
 
 class RunDirectory:
@@ -122,14 +125,13 @@ def read_plan(workdir: Path) -> Blueprint | None:
     """
     path = workdir / PLAN
     try:
-        return Blueprint.from_json(json.loads(path.read_bytes()))
+        return Blueprint.from_json(json.loads(files.content(path, MOST_BYTES)))
     except FileNotFoundError:
         return None
     except RecordError:
         raise
     except Exception as error:  # whatever a damaged or foreign file leads to
-        words = " ".join(str(error).split())[:200]
         raise RecordError(
-            f"{path} is damaged ({type(error).__name__}: {words}); without it and the folder "
+            f"{path} is damaged ({type(error).__name__}: {brief(error)}); without it and the folder "
             "checkpoints, the sweep is planned anew and unfinished trials begin again"
         ) from error

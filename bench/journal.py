@@ -16,7 +16,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Self
 
-from bench.errors import ConvoyError
+from bench import files
+from bench.errors import ConvoyError, brief
 
 _CHECKSUM = re.compile(rb',"crc32":"([0-9a-f]{8})"\}\n')
 _SUFFIX = len(',"crc32":"01234567"}\n')
@@ -145,15 +146,23 @@ def read_journal(path: Path) -> Iterator[dict[str, Any]]:
     """The events of a journal, one at a time, without a torn last line.
 
     Raises:
-        RecordError: no such file, or a damaged line; names the line.
+        RecordError: no such file, or a line that is damaged or no event; names the line.
     """
-    return map(json.loads, _bodies(path))
+    for number, body in enumerate(_bodies(path), 1):
+        try:
+            event = json.loads(body)
+            event["event"]
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise RecordError(
+                f"{path}, line {number}, is no event ({brief(error)}); use another run directory"
+            ) from error
+        yield event
 
 
 def _bodies(path: Path) -> Iterator[bytes]:
     """The JSON of each whole line, without its checksum."""
     try:
-        with path.open("rb") as file:
+        with files.opened(path) as file:
             for number, line in enumerate(file, 1):
                 if not line.endswith(b"\n"):  # torn
                     return

@@ -13,13 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.sharding import NamedSharding
-from jax.tree_util import keystr
 
 from bench import mesh, padding, precision
 from bench.device_data import DeviceData
 from bench.hyper import hyper_of
 from bench.initial import initial_values
-from bench.journal import RecordError
+from bench.parked import Parked, packed, unpacked
 from bench.plan import ProgramPlan
 from bench.step import (
     TEST,
@@ -36,8 +35,6 @@ from bench.trial import Trial
 _FILL_NUMBERS = (
     1 << 20
 )  # parameters written at a time: filled lanes share a dispatch up to this size
-
-Parked = Mapping[str, np.ndarray]  # a lane's state on the host, by the path of each leaf
 
 
 class Lanes:
@@ -215,14 +212,13 @@ class Lanes:
         Raises:
             RecordError: these are of another program.
         """
-
-        def placed(path: Any, leaf: jax.ShapeDtypeStruct) -> jax.Array:
-            whole = np.zeros(leaf.shape, leaf.dtype)
-            for lane, state in (parked or {}).items():
-                whole[lane] = _leaf(state, path, leaf)
-            return jax.device_put(whole, self.sharding)
-
-        self._state = jax.tree_util.tree_map_with_path(placed, self._shapes)
+        whole = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), self._shapes)
+        for lane, state in (parked or {}).items():
+            for rows, row in zip(
+                *map(jax.tree.leaves, (whole, unpacked(state, self._shapes))), strict=True
+            ):
+                rows[lane] = row
+        self._state = jax.tree.map(lambda leaf: jax.device_put(leaf, self.sharding), whole)
 
     def close(self) -> None:
         """Gives the lanes' memory back."""
@@ -243,9 +239,7 @@ class Lanes:
 
     def park(self, lanes: Sequence[int]) -> list[Parked]:
         """The whole states of lanes, as copies on the host: other trials may take the lanes."""
-        leaves = jax.tree_util.tree_leaves_with_path(self._state)
-        rows = {keystr(path): np.asarray(leaf)[list(lanes)] for path, leaf in leaves}
-        return [{path: some[place] for path, some in rows.items()} for place in range(len(lanes))]
+        return packed(self._state, lanes)
 
     def restore(self, slot: int, parked: Parked) -> None:
         """Writes a parked state into a lane, of this or another place: training goes on to the bit.
@@ -253,9 +247,7 @@ class Lanes:
         Raises:
             RecordError: it is of another program.
         """
-        stacked = jax.tree_util.tree_map_with_path(
-            lambda path, leaf: _leaf(parked, path, leaf)[None], self._shapes
-        )
+        stacked = jax.tree.map(lambda leaf: leaf[None], unpacked(parked, self._shapes))
         if self._restore is None:
 
             def restore(state: Lane, slots: jax.Array, parked: Lane) -> Lane:
@@ -328,14 +320,3 @@ class Lanes:
                 start, end = end, end + int(np.prod(shape))
                 found[path] = values[start:end].reshape(shape)
         return found
-
-
-def _leaf(state: Parked, path: Any, like: jax.ShapeDtypeStruct) -> np.ndarray:
-    """A leaf of a parked state, which is as a lane of these leaves has it."""
-    found = state.get(keystr(path))
-    if found is None or (found.shape, found.dtype) != (like.shape[1:], like.dtype):
-        raise RecordError(
-            f"the checkpoint does not fit its program: {keystr(path)} must be {like.dtype} "
-            f"{like.shape[1:]}; delete the folder checkpoints to start unfinished trials again"
-        )
-    return found

@@ -14,7 +14,8 @@ import numpy as np
 
 from bench import draws, layers, optim, roofline
 from bench.data import Dataset
-from bench.lanes import Lanes, Parked
+from bench.lanes import Lanes
+from bench.parked import Parked
 from bench.plan import ProgramPlan, training_flops
 from bench.step import Epoch
 from bench.trial import Trial

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.columns import METRICS, Curves, Dispatches
+from bench.errors import brief
 from bench.journal import Journal, RecordError, finite, read_journal, write_file
 from bench.trial import Trial
 
@@ -115,15 +116,24 @@ class Results:
         """The results in a run directory, finished or not.
 
         Raises:
-            RecordError: see `read_journal`.
+            RecordError: see `read_journal`; or a line that no sweep writes.
         """
-        results = cls()
-        for event in read_journal(workdir / "journal.jsonl"):
-            results.add(event)
+        results, line, path = cls(), 1, workdir / "journal.jsonl"
+        try:
+            for event in read_journal(path):
+                results.add(event)
+                line += 1
+        except RecordError:
+            raise
+        except Exception as error:  # whatever a key that is missing, or of another type, leads to
+            what = f"{type(error).__name__}: {brief(error)}"
+            raise RecordError(
+                f"{path}, line {line}, is not of a sweep ({what}); use another run directory"
+            ) from error
         return results
 
     def add(self, event: Mapping[str, Any]) -> None:
-        """Takes in one event of the journal."""
+        """Takes in one event of the journal; a kind that it does not know says nothing."""
         match event["event"]:
             case "epoch":
                 self._epoch(event)

@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from bench import config as configs
-from bench import search
+from bench import files, search
 from bench import space as spaces
 from bench.blueprint import Blueprint
 from bench.config import Settings
 from bench.costs import Machine
-from bench.errors import ConfigError
+from bench.errors import ConfigError, brief
 from bench.plan import ProgramPlan
 from bench.record import RecordError, Results, check_schema
 from bench.trial import Trial
 
 CONFIG = "config.json"
+_MOST_BYTES = 1 << 24  # of a config
 _MAY_DIFFER = ("budget",)  # how long a process may take is no part of what it does
 
 
@@ -67,15 +68,14 @@ def saved_config(workdir: Path) -> dict[str, Any] | None:
     """
     path = workdir / CONFIG
     try:
-        there = json.loads(path.read_bytes())
+        there = json.loads(files.content(path, _MOST_BYTES))
         schema = there["schema"]
     except FileNotFoundError:
         return None
     except NotADirectoryError as error:
         raise RecordError(f"{workdir} is no directory; use another --workdir") from error
     except Exception as error:  # whatever a damaged or foreign file leads to
-        words = " ".join(str(error).split())[:200]
-        raise RecordError(f"cannot read {path} ({words}); use another --workdir") from error
+        raise RecordError(f"cannot read {path} ({brief(error)}); use another --workdir") from error
     check_schema(schema, str(workdir))
     return there
 

@@ -1,5 +1,6 @@
 """One process's part of a sweep, from a checked config to a finished run directory."""
 
+import contextlib
 import functools
 import math
 import time
@@ -180,8 +181,11 @@ class Run:
                 sweep.checkpoint()
             ended = {"wall_s": self._elapsed_s(), "data_s": self.data_s}
             directory.record({"event": "finish", "reason": self.reason, **ended})
-        finally:
-            directory.write_views()
+        except BaseException:
+            with contextlib.suppress(RecordError):  # the first error is the one to tell
+                directory.write_views()
+            raise
+        directory.write_views()
         if self.reason != "completed":
             self._say_how_to_go_on(directory)
         return directory.results

@@ -11,14 +11,14 @@ import numpy as np
 
 from bench.checkpoint import Saved
 from bench.data import Dataset
-from bench.lanes import Parked
+from bench.parked import Parked
 from bench.pool import Pool
 from bench.program import Program, seat_of
 from bench.record import RecordError, TrialRecord
 from bench.search import Sampler
 from bench.trial import Trial
 
-States = Mapping[str, Mapping[str, np.ndarray]]  # program id → path of a leaf → (seats, …) array
+States = Mapping[str, Mapping[str, np.ndarray]]  # program id → dtype → (seats, numbers) array
 
 
 def take(pool: Pool, sampler: Sampler) -> tuple[dict[str, Any], States]:
@@ -27,9 +27,10 @@ def take(pool: Pool, sampler: Sampler) -> tuple[dict[str, Any], States]:
     for program in pool:
         about, parked = program.saved()
         if about["seats"] or about["waiting"]:
-            programs[program.plan.id] = about
+            programs[program.plan.id] = {**about, "layout": parked[0].layout if parked else ""}
+            dtypes = parked[0].numbers if parked else ()
             states[program.plan.id] = {
-                path: np.stack([state[path] for state in parked]) for path in (parked or [{}])[0]
+                dtype: np.stack([state.numbers[dtype] for state in parked]) for dtype in dtypes
             }
     return {"turn": pool.turn, "sampler": sampler.state(), "programs": programs}, states
 
@@ -59,7 +60,8 @@ def bring_back(
         try:
             program, states = pool[name], saved.arrays.get(name, {})
             for place, seat in enumerate(about["seats"]):
-                state = {path: rows[place] for path, rows in states.items()}
+                numbers = {dtype: rows[place] for dtype, rows in states.items()}
+                state = Parked(about["layout"], numbers)
                 _resume(program, trials[seat["trial"]].trial, seat, state, dataset)
             program.waiting.extend(map(Trial.from_json, about["waiting"]))
         except (KeyError, IndexError) as error:

@@ -28,6 +28,8 @@ from bench.stop import Stop
 from bench.timing import Clock, Stopwatch
 from bench.trial import Trial
 
+_ERROR_LENGTH = 1000  # of what XLA says, in characters
+
 
 class Sweep:
     """Trains every trial that a sampler hands out.
@@ -197,7 +199,7 @@ class Sweep:
         """Records trials that cannot be trained here, and why."""
         for trial in trials:
             end = {"event": "end", "trial": trial.id, "status": "failed", "seconds": 0.0}
-            error = " ".join(str(program.error).split())
+            error = " ".join(str(program.error).split())[:_ERROR_LENGTH]
             self.directory.record(self._started(trial, program), {**end, "error": error})
             self.sampler.tell(trial, {}, ended=True)
             self._done_epochs += trial["epochs"]

@@ -160,7 +160,7 @@ def test_pickled_objects_are_never_loaded(tmp_path: Path, name: str) -> None:
         arrays = {k: file[k] for k in file.files}
     arrays[name] = np.array([Trap()], dtype=object)
     np.savez(tmp_path / NAME, **arrays)
-    assert "allow_pickle=False" in refused(tmp_path)
+    assert "Python objects, which are never loaded" in refused(tmp_path)
 
 
 @pytest.mark.parametrize(

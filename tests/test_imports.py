@@ -11,7 +11,8 @@ LIGHT = [
     "errors", "layers", "padding", "summary", "zoo", "hyperparameters", "trial", "space", "search",
     "host", "costs", "partition", "plan", "columns", "journal", "record", "best", "config", "data",
     "report", "energy", "suite", "points", "curves", "schedule", "hardware", "initial", "timing",
-    "roofline", "precision", "kernels",
+    "roofline", "precision", "kernels", "files", "artifacts", "lock", "stop", "hyper", "options",
+    "blueprint", "resume", "planner", "checkpoint", "directory",
 ]  # fmt: skip
 HEAVY = ["jax", "jaxlib", "flax", "optax", "orbax", "tensorflow", "tensorflow_datasets"]
 MODULES = {

@@ -145,7 +145,7 @@ def test_another_config_in_a_run_directory_is_refused(smoke):
 
 def test_the_time_limit_ends_a_sweep_in_order(tmp_path):
     one = ("--axis=optimizer=sgd", "--axis=batch_size=32", "--axis=features=4")
-    limits = ("--config.trial.epochs=100000", "--config.budget.seconds=8")
+    limits = ("--config.trial.epochs=100000", "--config.budget.seconds=12")
     done = train(tmp_path / "run", *one, *limits)
     assert done.returncode == 4, done.stderr
     assert "the same command goes on from here" in done.stdout

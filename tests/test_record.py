@@ -3,6 +3,7 @@
 import itertools
 import math
 import sys
+import zlib
 from array import array
 from collections import Counter
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.record import METRICS, Dispatches, Journal, Results, TrialRecord
+from bench.record import METRICS, Dispatches, Journal, RecordError, Results, TrialRecord
 from bench.trial import Trial
 
 DRAWN = settings(deadline=None, max_examples=40, database=None)
@@ -288,3 +289,80 @@ def test_an_epoch_and_a_dispatch_are_rows_of_bytes() -> None:
 
 def bytes_of(column: array) -> int:
     return len(column.tobytes())
+
+
+def without(event: Event, name: str) -> Event:
+    return {key: value for key, value in event.items() if key != name}
+
+
+PROGRAM: Event = {"event": "program", "plan": {"id": "p"}, "compile_s": 1.0, "peak_bytes": None}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"event": "epoch"},
+        {**PROGRAM, "plan": 1},
+        without(TRAIN, "seconds"),
+        {**TRAIN, "program": "unknown"},
+        {**TRAIN, "program": []},
+        {**TRAIN, "seconds": "1"},
+        {**TRAIN, "iterations": 2**63},
+        {**TRAIN, "input_s": "1"},
+        {"event": "evaluate", "program": "p", "seconds": None},
+        {"event": "tune", "program": "p"},
+        without(PROGRAM, "plan"),
+        {**PROGRAM, "plan": {}},
+        {**PROGRAM, "compile_s": "1"},
+        without(begun(TRIALS[1]), "settings"),
+        {**begun(TRIALS[1]), "settings": [1]},
+        {**begun(TRIALS[1]), "trial": {}},
+        {**begun(TRIALS[1]), "program": 1},
+        epoch(TRIALS[1]),
+        {**epoch(TRIALS[0]), "epoch": 2**40},
+        {**epoch(TRIALS[0]), "valid_loss": "1"},
+        {**epoch(TRIALS[0]), "valid_loss": 10**400},
+        without(epoch(TRIALS[0]), "test_loss"),
+        ended(TRIALS[1]),
+        without(ended(TRIALS[0]), "status"),
+        {**ended(TRIALS[0]), "status": []},
+    ],
+)
+def test_a_whole_line_that_no_sweep_writes_is_named(tmp_path: Path, wrong: Event) -> None:
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        journal.append(run(), PROGRAM, begun(TRIALS[0]), wrong, ended(TRIALS[0]))
+    with pytest.raises(RecordError) as caught:
+        Results.read(tmp_path)
+    message = str(caught.value)
+    assert f"{tmp_path / 'journal.jsonl'}, line 4, is not of a sweep (" in message
+    assert message.isprintable()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"[1]",
+        b"null",
+        b'"x"',
+        b"{",
+        b'{"x": 1',
+        b'{"event": ' + b"[" * 10**5,
+        b'{"event": ' + b"9" * 5000,
+    ],
+)
+def test_a_whole_line_that_is_no_event_is_named(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "journal.jsonl"
+    with Journal(path) as journal:
+        journal.append(run())
+    checksum = zlib.crc32(text + b"}")
+    path.write_bytes(path.read_bytes() + b'%b,"crc32":"%08x"}\n' % (text, checksum))
+    with pytest.raises(RecordError, match="line 2, is no event"):
+        Results.read(tmp_path)
+
+
+def test_events_of_another_kind_say_nothing(tmp_path: Path) -> None:
+    """So that what a later Convoy adds need not be a new schema."""
+    known = [run(), *measured(TRIALS[0])]
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        journal.append(known[0], {"event": "weather", "trial": 3}, *known[1:])
+    assert Results.read(tmp_path) == results(*known)

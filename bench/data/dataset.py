@@ -3,6 +3,7 @@
 Letters, here and in the rest of the package: N examples, H×W pixels, C channels.
 """
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -10,7 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from bench.data import pixels
-from bench.errors import ConfigError, DataError
+from bench.errors import ConfigError, DataError, brief
 
 TRAIN_SUBSET = 512  # training examples in the dropout-free pass of an evaluation
 COLORS = ("keep", "gray", "rgb")
@@ -83,12 +84,14 @@ class Preprocessing:
         try:
             height, width, channels = (int(record[k]) for k in ("height", "width", "channels"))
             mean, std = (tuple(float(v) for v in record[k]) for k in ("mean", "std"))
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"not a preprocessing record, {error!r}: train again") from error
-        if min(height, width) < 1 or channels not in (1, 3) or not min(std, default=0.0) > 0:
-            raise DataError(f"preprocessing record {record} has impossible values: train again")
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise DataError(f"not a preprocessing record, {brief(error)}: train again") from error
+        if min(height, width) < 1 or height * width > pixels.MOST_PIXELS or channels not in (1, 3):
+            raise DataError(f"preprocessing to {height}x{width}x{channels}: train again")
+        if not all(map(math.isfinite, mean)) or not all(0 < s < math.inf for s in std):
+            raise DataError("preprocessing by impossible statistics: train again")
         if len(mean) != channels or len(std) != channels:
-            raise DataError(f"preprocessing record {record} contradicts itself: train again")
+            raise DataError(f"preprocessing of {channels} channels by {len(mean)}: train again")
         return cls(height, width, channels, mean, std)
 
 

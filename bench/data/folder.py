@@ -18,7 +18,7 @@ _NUMBER = re.compile(r"\d{1,18}", re.ASCII)
 
 
 def load(path: Path, image_size: int, color: str) -> Source:
-    """Reads `<class>/<any name>.<any format of Pillow>`; one folder around all is skipped.
+    """Reads `<class>/<any name>`, of any format of `pixels.FORMATS`; one folder around all is skipped.
 
     Classes are sorted by number where all names are numbers, else by name. If every file is named
     `<track>_<frame>`, the images of one class and track are a group.
@@ -45,6 +45,7 @@ def _read(
     path: Path, size: tuple[int, int] | None, color: str
 ) -> tuple[dict[PurePosixPath, np.ndarray], set[PurePosixPath]]:
     """The pictures by their path in the tree, and all folders."""
+    room = pixels.Room(path)
     pictures: dict[PurePosixPath, np.ndarray] = {}
     folders: set[PurePosixPath] = set()
     for name, content in tree.entries(path):
@@ -56,6 +57,7 @@ def _read(
             file = io.BytesIO(content)
             file.name = str(path / name)  # for the error
             pictures[name] = pixels.picture(cast(BinaryIO, file), size, color)
+            room.take(pictures[name].nbytes)
     return pictures, folders
 
 

@@ -4,12 +4,13 @@ import gzip
 import struct
 import zlib
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
+from bench import files
+from bench.data import archives, pixels
 from bench.data.dataset import Source, Split
-from bench.errors import DataError
+from bench.errors import DataError, brief
 
 IMAGES, LABELS = 2051, 2049  # the magic numbers
 MOST_BYTES = 2**31  # MNIST's largest relative, EMNIST, has 0.6e9
@@ -24,12 +25,6 @@ _LICENCES = {
     "mnist": "no formal licence, often cited as CC BY-SA 3.0 (LeCun, Cortes and Burges, 1998)",
     "fashion_mnist": "MIT, (c) 2017 Zalando SE",
 }
-
-
-class Readable(Protocol):
-    """An open file, packed or not."""
-
-    def read(self, size: int, /) -> bytes: ...
 
 
 def places(name: str, data_dir: Path) -> list[Path]:
@@ -93,18 +88,20 @@ def read(path: Path, magic: int) -> np.ndarray:
         DataError: not such a file, or its length is not what its header says.
     """
     try:
-        with path.open("rb") as raw:
+        with files.opened(path) as raw:
+            length = files.length(raw)
             packed = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
             if not packed:
-                return _array(raw, path, magic)
+                return _array(raw, path, magic, length)
             with gzip.GzipFile(fileobj=raw) as stream:
-                return _array(stream, path, magic)
+                return _array(stream, path, magic, length * archives.MOST_RATIO)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read ({error}): download it again") from error
+        raise DataError(f"{path}: cannot be read ({brief(error)}): download it again") from error
 
 
-def _array(stream: Readable, path: Path, magic: int) -> np.ndarray:
+def _array(stream: files.Readable, path: Path, magic: int, most: int) -> np.ndarray:
+    """The array, of a stream that holds `most` bytes at most: of more than that nothing is read."""
     dimensions = magic & 0xFF
     header = stream.read(4 + 4 * dimensions)
     if len(header) < 4 + 4 * dimensions:
@@ -117,17 +114,13 @@ def _array(stream: Readable, path: Path, magic: int) -> np.ndarray:
         size *= length
     if not 0 < size <= MOST_BYTES:
         raise DataError(f"{path}: header claims {shape}, over {MOST_BYTES} bytes or none: damaged")
-    body = _at_most(stream, size + 1)
+    if size > most:
+        raise DataError(
+            f"{path}: under {most} bytes where its header says {size}: download it again"
+        )
+    pixels.Room(path).take(size)
+    body = files.at_most(stream, size + 1)
     if len(body) != size:
         more = "more" if len(body) > size else f"{len(body)}"
         raise DataError(f"{path}: {more} bytes where its header says {size}: download it again")
     return np.frombuffer(body, np.uint8).reshape(shape)
-
-
-def _at_most(stream: Readable, count: int) -> bytes:
-    """Up to count bytes; memory grows with what is there, not with what the header claims."""
-    parts: list[bytes] = []
-    while count > 0 and (part := stream.read(min(count, 2**20))):
-        parts.append(part)
-        count -= len(part)
-    return b"".join(parts)

@@ -1,25 +1,56 @@
-"""Pictures as uint8 arrays: opening, gray or colour, resizing. The one place that does it.
+"""Pictures as uint8 arrays: opening, gray or colour, resizing, room for them. The one place that does it.
 
 Letters: N pictures of H×W pixels and C channels (1 gray, 3 RGB).
 """
 
+import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from bench.errors import ConfigError, DataError
+from bench import files, host
+from bench.errors import ConfigError, DataError, brief
 
+# Pillow reads dozens more: those few people have are also those that few have tested on damaged files,
+# and EPS it would hand to Ghostscript, which runs programs.
+FORMATS = ("PNG", "JPEG", "PPM", "GIF", "BMP", "TIFF", "WEBP", "JPEG2000", "AVIF")
+MOST_BYTES = 2**28  # of one file
+MOST_SIDE = 65_535  # pixels; no JPEG has a longer one. Some decoders take seconds for thin, endless pictures
 MOST_PIXELS = 64_000_000  # a photograph has fewer; a decompression bomb has more
+MOST_SCANS = (
+    100  # of a progressive JPEG, which has about 10; each goes over all pixels, in a few bytes
+)
 _GRAY_MODES = ("1", "L")
 _CHANNELS = {"gray": 1, "rgb": 3}
 
 
+class Room:
+    """Memory for a data set: half of what there is, for preparing it makes a copy.
+
+    Args:
+        label: what to call the data set in an error.
+    """
+
+    def __init__(self, label: object):
+        self._label = label
+        self._all = self._left = host.memory_bytes() // 2
+
+    def take(self, size: int) -> None:
+        """Counts on `size` bytes more. Raises DataError where there are not so many."""
+        self._left -= size
+        if self._left < 0:
+            raise DataError(
+                f"{self._label}: takes over {self._all} bytes, half of this machine's memory: "
+                "use fewer images, or smaller ones"
+            )
+
+
 def picture(file: str | Path | BinaryIO, size: tuple[int, int] | None, color: str) -> np.ndarray:
-    """Opens a picture with Pillow and makes an array of it.
+    """Opens a picture with Pillow and makes an array of it; of several frames the first.
 
     Args:
         file: a path, or a binary file open for reading.
@@ -32,16 +63,21 @@ def picture(file: str | Path | BinaryIO, size: tuple[int, int] | None, color: st
     Raises:
         DataError: the file cannot be read as a picture, or is a decompression bomb.
     """
-    label = getattr(file, "name", "the picture") if hasattr(file, "read") else file
+    label = file if isinstance(file, str | Path) else getattr(file, "name", "the picture")
     try:
+        content = _content(file)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of what is refused here, or of mere tags
-            with Image.open(file) as image:
+            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 _refuse(image)
                 return _array(_resized(_converted(image, color), size))
+    except UnidentifiedImageError as error:
+        raise DataError(
+            f"{label}: not a readable picture ({', '.join(FORMATS)}): replace or remove it"
+        ) from error
     except Exception as error:  # damaged files make Pillow raise nearly anything
         raise DataError(
-            f"{label}: not a readable picture ({_brief(error)}); replace or remove it"
+            f"{label}: not a readable picture ({brief(error)}): replace or remove it"
         ) from error
 
 
@@ -89,18 +125,26 @@ def stack(label: object, pictures: Sequence[np.ndarray]) -> np.ndarray:
     return np.stack([np.broadcast_to(p, (*p.shape[:2], channels)) for p in pictures])
 
 
+def _content(file: str | Path | BinaryIO) -> bytes:
+    """A file's bytes. Raises ValueError where they make a JPEG that takes hours."""
+    content = files.content(Path(file), MOST_BYTES) if isinstance(file, str | Path) else file.read()
+    if content.startswith(b"\xff\xd8") and content.count(b"\xff\xda") > MOST_SCANS:
+        raise ValueError(f"over {MOST_SCANS} scans")
+    return content
+
+
 def _refuse(image: Image.Image) -> None:
+    if max(image.size) > MOST_SIDE:
+        raise ValueError(f"{image.width}x{image.height} pixels: a side over {MOST_SIDE}")
     if image.width * image.height > MOST_PIXELS:
         raise ValueError(f"{image.width}x{image.height} pixels are over {MOST_PIXELS}")
-    if image.format == "EPS":  # Pillow would hand the file to Ghostscript, which runs programs
-        raise ValueError("EPS is not accepted")
     if image.mode == "F":
         raise ValueError("float pixels have no fixed range")
 
 
 def _converted(image: Image.Image, color: str) -> Image.Image:
     if image.mode.startswith("I"):  # 16 bits a pixel; Pillow's own conversion would clip them
-        high = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255)
+        high = np.clip(np.asarray(image) >> 8, 0, 255)
         image = Image.fromarray(high.astype(np.uint8))
     gray = color == "gray" or (color == "keep" and image.mode in _GRAY_MODES)
     return image.convert("L" if gray else "RGB")
@@ -115,7 +159,3 @@ def _resized(image: Image.Image, size: tuple[int, int] | None) -> Image.Image:
 def _array(image: Image.Image) -> np.ndarray:
     array = np.array(image, np.uint8)
     return array if array.ndim == 3 else array[..., None]
-
-
-def _brief(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -8,10 +8,11 @@ import numpy as np
 
 from bench.data import pixels, split
 from bench.data.dataset import DataOptions, Dataset, Preprocessing, Source, Split
-from bench.errors import ConfigError, DataError, nearest
+from bench.errors import CONTROL, ConfigError, DataError, nearest
 
 # One draw each; a part of their seeds, so that none repeats another's.
 _LIMIT, _TEST, _VALID = range(3)
+MOST_NAME = 255  # characters of a class's name, as many as a folder's may have
 
 
 def prepare(name: str, source: Source, options: DataOptions) -> Dataset:
@@ -57,6 +58,8 @@ def _check(name: str, source: Source) -> None:
         raise DataError(f"{name}: has {classes} class; telling apart takes at least 2")
     if len(set(source.class_names)) < classes:
         raise DataError(f"{name}: two classes have the same name: rename one")
+    for wrong in (n for n in source.class_names if len(n) > MOST_NAME or CONTROL.search(n)):
+        raise DataError(f"{name}: class {wrong[:40]!r} is too long or cannot be printed: rename it")
     for part in filter(None, (Split(source.images, source.labels), source.test)):
         if part.images.dtype != np.uint8 or part.images.ndim != 4 or not part.images.size:
             raise DataError(f"{name}: images must be non-empty uint8 (N, H, W, C)")

@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.data import pixels
 from bench.data.dataset import Source, Split
-from bench.errors import DataError
+from bench.errors import DataError, brief
 
 _NAME = re.compile(r"[A-Za-z_]\w*(/[\w.\-]+)?(:\d+\.\d+\.\d+)?", re.ASCII)
 _AT_ONCE = 1000  # records; one by one they take five times as long to read
@@ -64,9 +64,8 @@ def load(name: str, data_dir: Path | None, image_size: int, color: str) -> Sourc
     except DataError:
         raise
     except Exception as error:  # damaged records make the readers raise nearly anything
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(
-            f"{ready[0].data_path}: cannot be read ({reason}): prepare it again"
+            f"{ready[0].data_path}: cannot be read ({brief(error)}): prepare it again"
         ) from error
 
 
@@ -88,8 +87,9 @@ def _builder(tfds: Any, name: str, data_dir: str | None) -> Any:
     except tfds.core.registered.DatasetNotFoundError:
         return None
     except Exception as error:  # some builders import what is not installed
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"TFDS cannot make {name!r} ({reason}): install what it lacks") from error
+        raise DataError(
+            f"TFDS cannot make {name!r} ({brief(error)}): install what it lacks"
+        ) from error
 
 
 def _command(name: str, data_dir: Path | None) -> str:
@@ -129,9 +129,11 @@ def _split(tfds: Any, builder: Any, split: str, image_size: int, color: str) -> 
     encoded = {"image": tfds.decode.SkipDecoding()}
     size = (image_size,) * 2 if image_size else None
     records = builder.as_data_source(split, decoders=encoded)
+    room = pixels.Room(builder.name)
     images, labels = [], []
     for start in range(0, len(records), _AT_ONCE):
         for example in records.__getitems__(range(start, min(start + _AT_ONCE, len(records)))):
             images.append(pixels.picture(io.BytesIO(example["image"]), size, color))
+            room.take(images[-1].nbytes)
             labels.append(int(example["label"]))
     return Split(pixels.stack(builder.name, images), np.array(labels, np.int32))

@@ -1,16 +1,20 @@
 """The files of a folder, a tar or a zip archive, one after the other, without unpacking to disk."""
 
 import gzip
-import stat
-import tarfile
-import zipfile
+import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
-from bench.errors import DataError
+from bench import files
+from bench.data import archives, pixels
+from bench.data.archives import Member
+from bench.errors import CONTROL, DataError, brief
 
-MOST_BYTES = 2**28  # of one file; a picture has fewer
+MOST_ENTRIES = 2**22  # files and folders; ImageNet has 1.3 million
+MOST_DEPTH = 16  # folders in one another
+MOST_NAME = 4096  # characters of a name with its folders; no file system allows more
 SUFFIXES = (".tar.gz", ".tgz", ".tar", ".zip")
 
 Entry = tuple[PurePosixPath, bytes | None]
@@ -21,89 +25,85 @@ def entries(path: Path) -> Iterator[Entry]:
     """Every file and folder below path, hidden ones left out, in no certain order.
 
     Raises:
-        DataError: path is neither a folder nor such an archive, is damaged, or holds a link
-            or a name that leads out of it.
+        DataError: path is neither a folder nor such an archive, is damaged, or holds a link, a device, a
+            name that leads out of it or cannot be printed, or more than any data set has.
     """
-    name = path.name.lower()
-    if not path.is_dir() and not name.endswith(SUFFIXES):
+    if not path.is_dir() and not path.name.lower().endswith(SUFFIXES):
         raise DataError(f"{path}: neither a folder nor an archive ({', '.join(SUFFIXES)})")
     try:
-        if path.is_dir():
-            yield from _folder(path)
-        elif name.endswith(".zip"):
-            with zipfile.ZipFile(path) as archive:
-                yield from _zip(path, archive)
-        else:
-            with path.open("rb") if name.endswith(".tar") else gzip.open(path) as stream:
-                yield from _tar(path, cast(IO[bytes], stream))
+        for number, member in enumerate(_members(path)):
+            relative = _relative(path, member.name, number)
+            if relative is not None:
+                yield relative, _content(path, relative, member)
     except DataError:
         raise
     except Exception as error:  # damaged archives make these modules raise nearly anything
-        raise DataError(f"{path}: cannot be read ({error}): get it again") from error
+        raise DataError(f"{path}: cannot be read ({brief(error)}): get it again") from error
 
 
-def _folder(root: Path) -> Iterator[Entry]:
+def _members(path: Path) -> Iterator[Member]:
+    if path.is_dir():
+        yield from _walk(path)
+        return
+    with files.opened(path) as file:
+        name = path.name.lower()
+        if name.endswith(".zip"):
+            yield from archives.zipped(file)
+        elif name.endswith(".tar"):
+            yield from archives.tarred(file)
+        else:
+            with gzip.GzipFile(fileobj=file) as stream:
+                yield from archives.tarred(cast(IO[bytes], stream))
+
+
+def _walk(root: Path) -> Iterator[Member]:
+    """What a folder holds. Folders that are links are told, but not gone into."""
     inside = root.resolve()
-    for path in sorted(root.rglob("*")):
-        relative = _relative(root, path.relative_to(root).as_posix())
-        if relative is None:
-            continue
-        if not path.resolve().is_relative_to(inside):
-            raise DataError(f"{path}: is a link that leaves {root}: put the files themselves there")
-        if path.is_dir():
-            yield relative, None
-        else:
-            with path.open("rb") as stream:
-                yield relative, _read(path, stream)
-
-
-def _zip(path: Path, archive: zipfile.ZipFile) -> Iterator[Entry]:
-    for member in archive.infolist():
-        relative = _relative(path, member.filename)
-        if relative is None:
-            continue
-        if stat.S_ISLNK(member.external_attr >> 16):
-            raise DataError(f"{path}: {relative} is a link: put the file itself there")
-        if member.is_dir():
-            yield relative, None
-        else:
-            with archive.open(member) as stream:
-                yield relative, _read(path / relative, stream)
-
-
-def _tar(path: Path, stream: IO[bytes]) -> Iterator[Entry]:
-    # "r|" reads once from front to back, so a packed archive is unpacked once.
-    with tarfile.open(fileobj=stream, mode="r|") as archive:
-        for member in archive:
-            relative = _relative(path, member.name)
-            if relative is None:
+    waiting = [root]
+    while waiting:
+        with os.scandir(waiting.pop()) as found:
+            here = sorted(found, key=lambda entry: entry.name)
+        for entry in here:
+            path = Path(entry.path)
+            name = path.relative_to(root).as_posix()
+            if _relative(root, name) is None:
                 continue
-            if member.isdir():
-                yield relative, None
-                continue
-            content = archive.extractfile(member) if member.isfile() else None
-            if content is None:
+            if entry.is_symlink() and not path.resolve().is_relative_to(inside):
                 raise DataError(
-                    f"{path}: {relative} is a link or device: put the file itself there"
+                    f"{path}: is a link that leaves {root}: put the files themselves there"
                 )
-            yield relative, _read(path / relative, content)
-        # Where damage looks like the end, something follows it; and gzip verifies its checksum at
-        # the very end only.
-        while rest := archive.fileobj.read(2**20):
-            if rest.strip(b"\0"):
-                raise DataError(f"{path}: is damaged, something follows its end: get it again")
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(path)
+            kind = "folder" if entry.is_dir() else "file" if entry.is_file() else "other"
+            yield Member(name, kind, partial(files.opened, path))
 
 
-def _relative(root: Path, name: str) -> PurePosixPath | None:
+def _relative(root: Path, name: str, number: int = 0) -> PurePosixPath | None:
+    """The path inside the tree of its entry of this number and name; None for what is hidden."""
+    if number >= MOST_ENTRIES:
+        raise DataError(f"{root}: over {MOST_ENTRIES} files: use fewer")
+    shown = f"{root}: holds a file named {name[:80]!r}"
+    if len(name) > MOST_NAME or CONTROL.search(name):
+        raise DataError(f"{shown}, which is too long or cannot be printed: rename it")
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
-        raise DataError(f"{root}: holds a file named {name!r}, which leads out of it: remove it")
+        raise DataError(f"{shown}, which leads out of it: remove it")
+    if len(path.parts) > MOST_DEPTH:
+        raise DataError(f"{shown}…, over {MOST_DEPTH} folders deep: put pictures higher")
     hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
     return None if hidden or not path.parts else path
 
 
-def _read(path: Path, stream: IO[bytes]) -> bytes:
-    content = stream.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise DataError(f"{path}: over {MOST_BYTES} bytes, too large for a picture: remove it")
+def _content(root: Path, name: PurePosixPath, member: Member) -> bytes | None:
+    """A file's bytes, None for a folder."""
+    if member.kind == "folder":
+        return None
+    if member.kind != "file":
+        raise DataError(f"{root}: {name} is a link or device: put the file itself there")
+    with member.open() as stream:
+        content = bytes(files.at_most(stream, pixels.MOST_BYTES + 1))
+    if len(content) > pixels.MOST_BYTES:
+        raise DataError(
+            f"{root / name}: over {pixels.MOST_BYTES} bytes, too large for a picture: remove it"
+        )
     return content

@@ -1,5 +1,6 @@
 """The contract of `bench.search.Sampler`: every sampler, one that is new too, is a row of SAMPLERS."""
 
+import json
 from typing import Any
 
 import pytest
@@ -164,3 +165,30 @@ def test_mistakes_are_one_line(search: dict[str, Any], space: dict[str, Axis], w
 def test_no_trial_is_an_error() -> None:
     with pytest.raises(ConfigError, match="the search space is empty"):
         Fixed(())
+
+
+def test_it_goes_back_to_where_its_state_was_taken(name: str) -> None:
+    """Told and asked as it was after that, it asks for the same; what came before, perhaps again."""
+
+    def asks(sampler: Sampler, times: int) -> list[str]:
+        found = []
+        for _ in range(times):
+            if (trial := sampler.ask()) is None:
+                break
+            sampler.tell(trial, {"valid_accuracy": 0.5}, ended=True)
+            found.append(trial.id)
+        return found
+
+    sampler, fresh = made(name), made(name)
+    before = asks(sampler, 3)
+    state = json.loads(json.dumps(sampler.state()))
+    after = asks(sampler, 100)
+    for restored in (sampler, fresh):
+        restored.restore(state)
+        again = asks(restored, 100)
+        assert [trial for trial in again if trial not in before] == after
+
+
+def test_more_random_trials_are_the_same_and_more() -> None:
+    few, more = random_search(MIXED, 5), random_search(MIXED, 9)
+    assert ids(more)[:5] == ids(few)

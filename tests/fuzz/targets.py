@@ -1,0 +1,96 @@
+"""What is fuzzed: each target writes one made-up file, or tree, and reads it as Convoy would."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from bench import artifacts, costs, tuned
+from bench.best import Trained
+from bench.data import folder, load, pixels
+from bench.record import Results
+from tests.fuzz import pictures, tables, trees
+from tests.fuzz.mutate import altered, damaged
+
+COLORS = ("keep", "gray", "rgb")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A reader, and what it is given.
+
+    Attributes:
+        write: puts an input into an empty folder; the generator alone decides which.
+        read: what Convoy does with that folder.
+    """
+
+    name: str
+    write: Callable[[Random, Path], None]
+    read: Callable[[Path], Any]
+
+
+def _file(name: str, draw: Callable[[Random], bytes]) -> Callable[[Random, Path], None]:
+    return lambda random, place: (place / name).write_bytes(draw(random)) and None
+
+
+def _idx(random: Random, place: Path) -> None:
+    for name, content in tables.idx(random).items():
+        (place / name).write_bytes(content)
+
+
+def _picture(kind: str) -> Target:
+    def read(place: Path) -> Any:
+        size = (place / "picture").stat().st_size % 6  # as good as any other choice
+        return pixels.picture(place / "picture", (5, 4) if size % 2 else None, COLORS[size // 2])
+
+    return Target(kind.lower(), _file("picture", partial(pictures.draw, kind=kind)), read)
+
+
+def _archive(kind: str) -> Target:
+    name = f"a{kind}"
+    write = _file(name, partial(trees.archive, kind))
+    return Target(f"folder{kind}", write, lambda place: folder.load(place / name, 6, "keep"))
+
+
+def _cache(draw: Callable[[Random], bytes], name: str) -> Callable[[Random, Path], None]:
+    def write(random: Random, place: Path) -> None:
+        (place / name).parent.mkdir()
+        (place / name).write_bytes(draw(random))
+
+    return write
+
+
+CHIP = "Example chip"
+_COSTS = {
+    "schema": costs.SCHEMA,
+    "jax": metadata.version("jax"),
+    "costs": vars(costs.default("cpu")),
+}
+_TIMES = {"schema": tuned.SCHEMA, "chip": CHIP, "versions": {}, "numbers": {"k": {"direct": 0.5}}}
+
+
+def _json(value: dict[str, Any], random: Random) -> bytes:
+    text = altered(random, value)
+    return damaged(random, text) if random.random() < 0.3 else text
+
+
+TARGETS = (
+    Target("idx", _idx, lambda place: load("mnist", data_dir=place)),
+    Target("npz", _file("a.npz", tables.npz), lambda place: load(f"npz:{place / 'a.npz'}")),
+    *map(_picture, pictures.FORMATS),
+    *map(_archive, (".tar", ".tar.gz", ".zip")),
+    Target("folder", trees.folder, lambda place: folder.load(place, 6, "keep")),
+    Target("run.json", _file("run.json", tables.damaged_run), artifacts.read_run),
+    Target("trials.csv", _file("trials.csv", tables.damaged_trials), artifacts.read_trials),
+    Target("journal.jsonl", _file("journal.jsonl", tables.journal), Results.read),
+    Target("best.npz", _file("best.npz", tables.best), Trained.read),
+    Target("costs", _cache(partial(_json, _COSTS), f"costs/{costs.file_name(CHIP)}"), costs.load),
+    Target(
+        "lowerings",
+        _cache(partial(_json, _TIMES), f"lowerings/{costs.file_name(CHIP)}"),
+        lambda place: tuned.Memory(place, CHIP, {}).numbers("k"),
+    ),
+)
