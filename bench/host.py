@@ -40,6 +40,26 @@ def free_bytes() -> int:
     return min(_available(), *map(_free, _groups()))
 
 
+def memory_kills() -> int | None:
+    """How many processes the kernel has killed here for want of memory; None where it does not say.
+
+    Here is the innermost control group that counts them, or else the machine.
+    """
+    for group in reversed(_groups()):
+        for name in ("memory.events", "memory.oom_control"):
+            if (count := _counter(group / name, "oom_kill")) is not None:
+                return count
+    return _counter(Path("/proc/vmstat"), "oom_kill")
+
+
+def _counter(path: Path, name: str) -> int | None:
+    try:
+        rows = dict(line.split(maxsplit=1) for line in path.read_text().splitlines())
+        return int(rows[name])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
 def _physical() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 

@@ -65,12 +65,15 @@ class Planner:
             costs=costs,
         )
 
-    def blueprint(self, old: Blueprint | None, devices: list[Any]) -> Blueprint:
+    def blueprint(
+        self, old: Blueprint | None, devices: list[Any], starved: bool = False
+    ) -> Blueprint:
         """The plan of a new run; or that of a run that goes on, with what it lacks.
 
         Args:
             old: as its run directory has it.
             devices: of JAX.
+            starved: the last process was killed for want of memory.
         """
         from bench import fingerprint
 
@@ -89,6 +92,11 @@ class Planner:
             )
         if options.retune:
             found = replace(found, decided={})
+        if starved:
+            found = resume.with_fewer_lanes(found)
+            self._say(
+                "the system killed the last process for want of memory: half the lanes from here on"
+            )
         if new := resume.unplanned(found, self.sampler.known):
             more = self.of(where, found.plan.costs)(
                 new, mode=options.plan, bounds=self.sampler.bounds

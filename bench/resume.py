@@ -55,6 +55,29 @@ def adapted(
     return Blueprint(plan, {}, flags, machine), other + elsewhere
 
 
+def short_of_memory(results: Results, kills: int | None) -> bool:
+    """Whether the kernel seems to have killed the process before this one for want of memory.
+
+    Args:
+        results: of the run so far.
+        kills: `host.memory_kills()` of now.
+    """
+    if results.finished is not None or not results.runs:
+        return False
+    before = results.runs[-1].get("memory_kills")
+    return kills is not None and before is not None and kills > before
+
+
+def with_fewer_lanes(blueprint: Blueprint) -> Blueprint:
+    """The plan with half the lanes in every program that has been compiled; one on each device at least."""
+    devices = blueprint.plan.machine.devices
+    decided = {
+        name: {**chosen, "lanes": max(devices, chosen["lanes"] // 2 // devices * devices)}
+        for name, chosen in blueprint.decided.items()
+    }
+    return replace(blueprint, decided=decided)
+
+
 def unplanned(blueprint: Blueprint, trials: Iterable[Trial]) -> list[Trial]:
     """Trials that a run has not been planned for: its space has grown."""
     return [trial for trial in trials if not blueprint.plan.knows(trial)]

@@ -83,7 +83,7 @@ class Run:
             self._rewrite(results)
         else:
             with Stop(self._limit_s()) as stop:
-                results = self._train(saved, stop)
+                results = self._train(saved, results, stop)
         final(self.console, results)
         self.say(
             f"written to {options.workdir}: report.md, trials.csv, curves.parquet, run.json, "
@@ -105,7 +105,7 @@ class Run:
         except RecordError as error:
             self.say(f"its files stay as they are: {error}")
 
-    def _train(self, saved: Mapping[str, Any], stop: Stop) -> Results:
+    def _train(self, saved: Mapping[str, Any], recorded: Results, stop: Stop) -> Results:
         # JAX takes seconds to import: whatever is wrong with a config is said before.
         build.start()  # a compiler, if one is needed, works meanwhile
         check_free(self.options.workdir)
@@ -123,12 +123,15 @@ class Run:
             options.deterministic,
             cores=old.devices if old else 0,
         )
-        blueprint = self.planner.blueprint(old, devices)
+        kills = host.memory_kills()
+        starved = resume.short_of_memory(recorded, kills)
+        blueprint = self.planner.blueprint(old, devices, starved)
         pool = self._pool(blueprint, devices)
         about = {
             **_run_event(self.settings, self.dataset, self.sampler.known),
             "hardware": fingerprint.hardware(devices),
             "software": fingerprint.software(self.settings.precision, options.deterministic),
+            "memory_kills": kills,
         }
         with RunDirectory(options.workdir, options.checkpoints, self.say) as directory:
             directory.write_config(saved)

@@ -116,7 +116,10 @@ RUN: dict[str, Any] = {"schema": SCHEMA, "programs": [{"id": "p"}], "hardware": 
 @pytest.mark.parametrize(
     ("changed", "clause"),
     [
-        ({"schema": SCHEMA + 1}, f"is of schema {SCHEMA + 1}, this Convoy reads {SCHEMA}: upgrade"),
+        (
+            {"schema": SCHEMA + 1},
+            f"is of schema {SCHEMA + 1}, this Convoy knows up to {SCHEMA}: upgrade",
+        ),
         ({"schema": 0}, "is of schema"),
         ({"schema": True}, "is of schema"),
         ({"schema": None}, "is of schema"),

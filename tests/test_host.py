@@ -142,3 +142,19 @@ def test_cores_where_nothing_is_said_of_the_process(monkeypatch: pytest.MonkeyPa
     assert host.cores() == 3
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert host.cores() == 1
+
+
+def test_kills_for_want_of_memory(machine: Path) -> None:
+    assert host.memory_kills() is None
+    write(machine, "proc/vmstat", "nr_free_pages 7\noom_kill 9")
+    assert host.memory_kills() == 9
+    write(machine, "proc/self/cgroup", "0::/user/a")
+    write(machine, "groups/user/memory.events", "low 0\noom 4\noom_kill 3")
+    assert host.memory_kills() == 3
+    write(machine, "groups/user/a/memory.events", "low 0\noom 1\noom_kill 1")
+    assert host.memory_kills() == 1
+    write(machine, "proc/self/cgroup", "4:memory:/")
+    write(
+        machine, "groups/memory/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2"
+    )
+    assert host.memory_kills() == 2

@@ -212,3 +212,28 @@ def test_a_device_that_fails_is_one_line_and_the_run_goes_on(tmp_path, monkeypat
     )
     sweep(tmp_path / "run")
     assert books(tmp_path / "run") == books(tmp_path / "whole")
+
+
+def test_after_the_system_killed_it_for_want_of_memory_there_are_half_the_lanes(
+    tmp_path, monkeypatch
+):
+    """On a CPU running out is no error: the process is gone, and would be again."""
+    sweep(tmp_path / "whole")
+    train, left = Lanes.train, [4]
+
+    def killed(self, *arguments):
+        left[0] -= 1
+        if not left[0]:
+            monkeypatch.setattr("bench.host.memory_kills", lambda: 8)
+            raise SystemExit  # as far as the run directory can tell
+        return train(self, *arguments)
+
+    monkeypatch.setattr("bench.host.memory_kills", lambda: 7)
+    monkeypatch.setattr(Lanes, "train", killed)
+    with pytest.raises(SystemExit):
+        sweep(tmp_path / "run")
+    _, said = sweep(tmp_path / "run")
+    assert "killed the last process for want of memory: half the lanes" in said
+    programs = json.loads((tmp_path / "run" / "plan.json").read_text())["programs"]
+    assert {program["decided"]["lanes"] for program in programs} == {4}
+    assert books(tmp_path / "run") == books(tmp_path / "whole")
