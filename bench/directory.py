@@ -81,7 +81,11 @@ class RunDirectory:
         """The newest whole checkpoint that belongs to the journal."""
 
         def belongs(saved: Saved) -> bool:
-            return holds(self.path / JOURNAL, Position(**saved.about["journal"]))
+            try:
+                position, elapsed_s = Position(**saved.about["journal"]), saved.about["elapsed_s"]
+                return elapsed_s >= 0 and holds(self.path / JOURNAL, position)
+            except (KeyError, TypeError, ValueError, OverflowError):  # made by hand
+                return False
 
         return self.checkpoints.newest(belongs)
 

@@ -30,6 +30,7 @@ from bench.trial import Trial
 if TYPE_CHECKING:
     from bench.directory import RunDirectory
     from bench.pool import Pool
+    from bench.sweep import Sweep
 
 
 class Run:
@@ -175,18 +176,11 @@ class Run:
         sweep.begin(newest)
         write_plan()
         if newest:
-            self.say(
-                f"goes on from checkpoint {newest.number}, {units.seconds(before_s)} into the run"
-            )
+            since = units.seconds(before_s)
+            self.say(f"goes on from checkpoint {newest.number}, {since} into the run")
         try:
             with progress:
-                self.reason = sweep.run()
-            if directory.results.programs and not stop.asked:  # last, so that they delay no step
-                directory.record(*self._peaks(devices))
-            if self.reason == "completed":
-                sweep.checkpoint()
-            ended = {"wall_s": self._elapsed_s(), "data_s": self.data_s}
-            directory.record({"event": "finish", "reason": self.reason, **ended})
+                self._finish(sweep, devices)
         except BaseException as error:
             with contextlib.suppress(RecordError):  # the first error is the one to tell
                 directory.write_views()
@@ -199,6 +193,16 @@ class Run:
         if self.reason != "completed":
             self._say_how_to_go_on(directory)
         return directory.results
+
+    def _finish(self, sweep: "Sweep", devices: list[Any]) -> None:
+        """Runs the loop to its end, and what follows it."""
+        self.reason, directory = sweep.run(), sweep.directory
+        if directory.results.programs and not sweep.stop.asked:  # last, so that they delay no step
+            directory.record(*self._peaks(devices))
+        if self.reason == "completed":
+            sweep.checkpoint()
+        ended = {"wall_s": self._elapsed_s(), "data_s": self.data_s}
+        directory.record({"event": "finish", "reason": self.reason, **ended})
 
     def _say_how_to_go_on(self, directory: "RunDirectory") -> None:
         kept = directory.checkpoints.wait()

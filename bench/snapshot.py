@@ -11,6 +11,7 @@ import numpy as np
 
 from bench.checkpoint import Saved
 from bench.data import Dataset
+from bench.errors import brief
 from bench.parked import Parked
 from bench.pool import Pool
 from bench.program import Program, seat_of
@@ -54,21 +55,21 @@ def bring_back(
     Raises:
         RecordError: the checkpoint is of another plan.
     """
-    sampler.restore(saved.about["sampler"])
-    pool.turn = saved.about["turn"]
-    for name, about in saved.about["programs"].items():
-        try:
+    try:
+        sampler.restore(saved.about["sampler"])
+        pool.turn = saved.about["turn"]
+        for name, about in saved.about["programs"].items():
             program, states = pool[name], saved.arrays.get(name, {})
             for place, seat in enumerate(about["seats"]):
                 numbers = {dtype: rows[place] for dtype, rows in states.items()}
                 state = Parked(about["layout"], numbers)
                 _resume(program, trials[seat["trial"]].trial, seat, state, dataset)
             program.waiting.extend(map(Trial.from_json, about["waiting"]))
-        except (KeyError, IndexError) as error:
-            raise RecordError(
-                f"checkpoint {saved.number} does not belong to plan.json ({error} is missing); delete "
-                "the folder checkpoints to start unfinished trials again"
-            ) from error
+    except Exception as error:  # whatever a key that is missing, or of another type, leads to
+        raise RecordError(
+            f"checkpoint {saved.number} does not belong to plan.json ({type(error).__name__}: "
+            f"{brief(error)}); delete the folder checkpoints to start unfinished trials again"
+        ) from error
 
 
 def _resume(
