@@ -41,6 +41,10 @@ class Run:
         options: how.
         console: where to say so.
 
+    Attributes:
+        reason: why `train` ended: "completed", or as `Stop` has it.
+        kept: whether a checkpoint of the end is on the disk.
+
     Raises:
         ConvoyError: data or a search space that cannot be used.
     """
@@ -48,7 +52,7 @@ class Run:
     def __init__(self, settings: Settings, options: Options, console: Console):
         self.settings, self.options, self.console = settings, options, console
         self.started = time.perf_counter()
-        self.reason = "completed"
+        self.reason, self.kept = "completed", True
         self.dataset = load(settings.dataset, settings.data, options.data_dir)
         self.data_s = time.perf_counter() - self.started
         identity = {"data": self.dataset.fingerprint, "precision": settings.precision}
@@ -86,10 +90,12 @@ class Run:
             with Stop(self._limit_s()) as stop:
                 results = self._train(saved, results, stop)
         final(self.console, results)
-        self.say(
-            f"written to {options.workdir}: report.md, trials.csv, curves.parquet, run.json, "
-            "best.npz"
-        )
+        names = ("report.md", "trials.csv", "curves.parquet", "run.json", "best.npz")
+        found = ", ".join(name for name in names if (options.workdir / name).exists())
+        self.say(f"written to {options.workdir}: {found}")
+        if self.reason != "completed":
+            where = "from here" if self.kept else "from an older checkpoint, or the beginning"
+            self.say(f"ended before all was done ({self.reason}); the same command goes on {where}")
         return results
 
     def say(self, text: str) -> None:
@@ -190,8 +196,7 @@ class Run:
                 ) from error
             raise
         directory.write_views()
-        if self.reason != "completed":
-            self._say_how_to_go_on(directory)
+        self.kept = directory.checkpoints.wait()
         return directory.results
 
     def _finish(self, sweep: "Sweep", devices: list[Any]) -> None:
@@ -203,15 +208,6 @@ class Run:
             sweep.checkpoint()
         ended = {"wall_s": self._elapsed_s(), "data_s": self.data_s}
         directory.record({"event": "finish", "reason": self.reason, **ended})
-
-    def _say_how_to_go_on(self, directory: "RunDirectory") -> None:
-        kept = directory.checkpoints.wait()
-        how = (
-            "goes on from here"
-            if kept
-            else "starts unfinished trials again, or from an older checkpoint"
-        )
-        self.say(f"ended before all was done ({self.reason}); the same command {how}")
 
     def _limit_s(self) -> float:
         return (self.settings.seconds or math.inf) - self._elapsed_s()

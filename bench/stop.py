@@ -9,6 +9,7 @@ does not wait.
 """
 
 import math
+import os
 import signal
 import threading
 import time
@@ -18,6 +19,7 @@ from typing import Any, Self
 from bench.timing import Clock
 
 TIME_LIMIT = "time limit"
+AGAIN_S = 1.0  # sooner, a SIGTERM is the same one: sent to the process and by what runs it
 EXIT_CODES = {"SIGINT": 130, "SIGTERM": 143}  # as shells have it: 128 and the signal's number
 
 
@@ -31,7 +33,7 @@ class Stop:
 
     def __init__(self, limit_s: float = math.inf, clock: Clock = time.perf_counter):
         self._clock, self._end = clock, clock() + limit_s
-        self._signal = ""
+        self._signal, self._asked_at = "", 0.0
         self._before: dict[int, Any] = {}
 
     @property
@@ -57,9 +59,11 @@ class Stop:
             signal.signal(number, handler)
         self._before.clear()
 
-    def _note(self, number: int, _: FrameType | None) -> None:
-        self._signal = signal.Signals(number).name
-        for each in self._before:  # the next one is obeyed at once
-            signal.signal(
-                each, signal.default_int_handler if each == signal.SIGINT else signal.SIG_DFL
-            )
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if not self._signal:
+            self._signal, self._asked_at = signal.Signals(number).name, self._clock()
+        elif number == signal.SIGINT:
+            signal.default_int_handler(number, frame)
+        elif self._clock() - self._asked_at > AGAIN_S:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)

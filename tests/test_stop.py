@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -23,12 +25,30 @@ def test_a_signal_is_a_reason(name: str) -> None:
     assert signal.getsignal(signal.Signals[name]) == before
 
 
-def test_who_asks_twice_does_not_wait() -> None:
-    with Stop() as stop:
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.reason == "SIGTERM"
+def test_who_asks_again_does_not_wait() -> None:
+    """But a SIGTERM that comes twice at once, by way of what runs the process perhaps, is one."""
+    now = [0.0]
+    with Stop(clock=lambda: now[0]) as stop:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert stop.reason == "SIGTERM"
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_second_sigterm_ends_the_process() -> None:
+    code = (
+        "import os, signal\n"
+        "from bench.stop import Stop\n"
+        "now = [0.0]\n"
+        "with Stop(clock=lambda: now[0]):\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    now[0] = 2.0\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    print('still here')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGTERM, "", "")
 
 
 def test_time_runs_out() -> None:
