@@ -16,6 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from rich.console import Console
 
 from bench import run as running
+from bench.best import Trained
 from bench.config import defaults, resolve
 from bench.errors import ConfigError
 from bench.journal import Journal
@@ -40,7 +41,7 @@ def cache(tmp_path_factory):
     jax.config.update("jax_compilation_cache_dir", None)
 
 
-def settings(space=None, **changes):
+def settings(space=None, axes=(), **changes):
     """Twelve trials in two programs; the third learning rate diverges."""
     config = defaults()
     config.data.limit = 190
@@ -48,7 +49,7 @@ def settings(space=None, **changes):
     config.precision = "float64"  # as the tests set JAX up
     config.space = SPACE if space is None else space
     config.update(changes)
-    return resolve(config)
+    return resolve(config, axes)
 
 
 def sweep(workdir, space=None, sampler=None, lanes=2, said=None, changes=None, **options):
@@ -359,3 +360,45 @@ def test_a_newer_schema_is_refused(whole, tmp_path):
     (tmp_path / "newer" / "config.json").write_text(json.dumps({**config, "schema": 99}))
     with pytest.raises(RecordError, match=r"is of schema 99, this Convoy knows up to \d+: upgrade"):
         sweep(tmp_path / "newer")
+
+
+def test_more_random_trials(tmp_path):
+    """The first of them are the same trials, and are not trained again; fewer are refused."""
+
+    def search(trials):
+        random = {"method": "random", "trials": trials, "seed": 3}
+        return {"search": random, "axes": ["learning_rate=log_uniform(1e-4, 1e-1)"]}
+
+    _, few = sweep(tmp_path / "run", space={}, changes=search(3))
+    _, more = sweep(tmp_path / "run", space={}, changes=search(5))
+    assert len(more.trials) == 5
+    for name, record in few.trials.items():
+        assert more.trials[name] == record
+    with pytest.raises(ConfigError, match=r"search.trials: 5 there, 4 here"):
+        sweep(tmp_path / "run", space={}, changes=search(4))
+
+
+def test_the_best_epoch_of_every_trial_is_kept(tmp_path):
+    """Resumed or not: the parameters are those that gave the metrics beside them."""
+    sweep(tmp_path / "whole", keep="best")
+    interrupted(tmp_path / "cut", 7, keep="best")
+    _, results = sweep(tmp_path / "cut", keep="best")
+    assert books(tmp_path / "cut") == books(tmp_path / "whole")
+    epochs = {}
+    for row in results.curves:
+        if row["train_loss"] is not None:
+            score = (-row["valid_accuracy"], row["valid_loss"])
+            epochs.setdefault(row["trial"], []).append((score, row["epoch"]))
+    assert len(epochs) >= 8
+    kept = {path.stem for path in (tmp_path / "cut" / "trials").iterdir()}
+    assert kept == set(epochs)
+    for name, scored in epochs.items():
+        trained = Trained.read(tmp_path / "cut", name)
+        assert trained.metrics["epoch"] == min(scored)[1]
+    best = Trained.read(tmp_path / "cut")
+    assert best.metrics["epoch"] == results.trials[best.trial.id].epochs  # of the last epoch
+
+
+def test_a_trial_that_is_not_kept_is_said_to_be_missing(tmp_path):
+    with pytest.raises(RecordError, match="trials are kept by --keep=best or last"):
+        Trained.read(tmp_path, "0123456789ab")
