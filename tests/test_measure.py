@@ -88,7 +88,9 @@ def test_measured_constants_find_the_probes_times_again(monkeypatch: pytest.Monk
     assert costs.measured
     assert len(timed) == 2 * len(measure.PROBES)
     for probe in timed:
-        assert 1 / 3 < costs.seconds(probe.amounts) / probe.seconds < 3
+        assert (
+            1 / 5 < costs.seconds(probe.amounts) / probe.seconds < 5
+        )  # other work may come between
 
 
 def test_the_command_prints_every_constant_and_keeps_it(
