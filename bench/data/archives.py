@@ -71,7 +71,7 @@ def tarred(stream: IO[bytes]) -> Iterator[Member]:
             archive.members = []  # type: ignore[attr-defined]  # tarfile would keep all of them
             if not 0 <= member.size <= pixels.MOST_BYTES:
                 raise ValueError(f"{member.name[:80]!r} claims {member.size} bytes")
-            # A sparse file is a claim about nothing, and its map can make tarfile search without end.
+            # A sparse file is zeros that are only claimed.
             plain = "file" if member.isreg() and not member.issparse() else "other"
             metered.left = member.size + _HEADERS
             yield Member(
