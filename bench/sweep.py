@@ -148,7 +148,8 @@ class Sweep:
         while (programs := self.pool.to_compile()) or self.pool.compiling:
             busy = any(p.seated or (p.waiting and p.lanes) for p in self.pool)
             with self.watch("compile"):
-                self._tune(programs)
+                if not self._tune(programs):
+                    return
                 self.pool.compile([program for program in programs if program.error is None])
                 least = self.pool.compiling if not self.pool.overlaps else 0 if busy else 1
                 done = self.pool.compiled(least, lambda: bool(self.stop.reason))
@@ -165,8 +166,11 @@ class Sweep:
             if self.stop.reason or (self.pool.overlaps and not programs):
                 return
 
-    def _tune(self, programs: Sequence[Program]) -> None:
+    def _tune(self, programs: Sequence[Program]) -> bool:
+        """Whether all were tuned before somebody asked to stop."""
         for program in programs:
+            if self.stop.reason:
+                return False
             with self.watch("tune"):
                 program.tune()
             tune_s = self.watch.take("tune")
@@ -174,6 +178,7 @@ class Sweep:
             self.directory.record(event)
         if programs:
             self.progress.message(f"programs to compile: {len(programs)}")
+        return True
 
     def _compiled(self, program: Program) -> None:
         if program.error is None:
