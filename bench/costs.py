@@ -23,6 +23,7 @@ from pathlib import Path
 from bench.layers import Activation, Conv, Layers, Shape, flat
 
 FLOAT_BYTES = 4
+MOST = 1e30  # of any constant that a file may hold
 PASSES = 3  # of a training iteration: forward, and backward to the inputs and to the weights
 MOST_TAPS = 49  # convolutions of more do not unfold their input, see `bench.ops.conv`
 
@@ -318,7 +319,7 @@ def _sound(costs: Costs) -> bool:
     numbers = [v for k, v in vars(costs).items() if k not in ("chip", "platform", "measured")]
     return (
         all(isinstance(text, str) for text in texts)
-        and all(isinstance(v, int | float) and 0 <= v < math.inf for v in numbers)
+        and all(isinstance(v, int | float) and 0 <= v < MOST for v in numbers)
         and min(costs.flops_per_s, costs.bytes_per_s, costs.devices) > 0
     )
 

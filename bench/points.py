@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from bench.costs import training_flops
-from bench.journal import read_journal
+from bench.errors import brief
+from bench.journal import RecordError, read_journal
 from bench.timing import Spread
 
 KINDS = ("train", "evaluate")
@@ -121,11 +122,18 @@ class Measured:
         """What is in a run directory.
 
         Raises:
-            RecordError: see `read_journal`.
+            RecordError: see `read_journal`; or a line that no benchmark writes.
         """
-        measured = cls()
-        for event in read_journal(workdir / "journal.jsonl"):
-            measured.add(event)
+        measured, line, path = cls(), 1, workdir / "journal.jsonl"
+        try:
+            for event in read_journal(path):
+                measured.add(event)
+                line += 1
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise RecordError(
+                f"{path}, line {line}, is not of a benchmark ({type(error).__name__}: {brief(error)}); use "
+                "another run directory"
+            ) from error
         return measured
 
     def add(self, event: Mapping[str, Any]) -> None:

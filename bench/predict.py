@@ -12,9 +12,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from bench import hyperparameters, zoo
 from bench.best import Trained
-from bench.errors import ConvoyError
-from bench.layers import flat
+from bench.errors import ConvoyError, brief
+from bench.layers import Layers, Shape, flat, output_shape
 from bench.record import RecordError
 
 
@@ -38,8 +39,8 @@ class Classifier:
         from bench.vector import Packing
 
         look = best.preprocessing
-        layers = flat(best.trial.layers(len(best.classes)))
         shape = (look.height, look.width, look.channels)
+        layers = _layers(best, shape)
         network = nnx.eval_shape(lambda: Network(layers, shape, Build(jnp.float32)))
         graph, *states = nnx.split(network, nnx.Param, nnx.BatchStat)
         filled = [_filled(Packing(state), best.weights) for state in states]
@@ -59,6 +60,21 @@ class Classifier:
     def picture(self, path: Path | str) -> np.ndarray:
         """(classes,) probabilities for a picture file; DataError where it cannot be read."""
         return self(self.best.preprocessing.picture(path)[None])[0]
+
+
+def _layers(best: Trained, shape: Shape) -> Layers:
+    """The trial's architecture. The file may be anybody's: its settings are checked, and its depth too."""
+    given = best.trial.settings
+    for name in ("filter_repeats", "dense_layers"):
+        count = given.get(name, 0)
+        if not isinstance(count, int) or count > len(best.weights):
+            raise RecordError(f"best.npz holds no trial ({name} is absurd); train again")
+    try:
+        layers = flat(zoo.build(given["model"], hyperparameters.resolve(given), len(best.classes)))
+        output_shape(layers, shape)
+    except (ConvoyError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise RecordError(f"best.npz holds no trial ({brief(error)}); train again") from error
+    return layers
 
 
 def _filled(packing, weights):  # type: ignore[no-untyped-def]  # its types need JAX

@@ -145,11 +145,14 @@ def test_another_config_in_a_run_directory_is_refused(smoke):
 
 def test_the_time_limit_ends_a_sweep_in_order(tmp_path):
     one = ("--axis=optimizer=sgd", "--axis=batch_size=32", "--axis=features=4")
-    limits = ("--config.trial.epochs=100000", "--config.budget.seconds=12")
-    done = train(tmp_path / "run", *one, *limits)
-    assert done.returncode == 4, done.stderr
-    assert "the same command goes on from here" in done.stdout
-    results = Results.read(tmp_path / "run")
+    for seconds in (8, 60):  # on a machine with other work, the first may end before training begins
+        limits = ("--config.trial.epochs=100000", f"--config.budget.seconds={seconds}")
+        done = train(tmp_path / "run", *one, *limits)
+        assert done.returncode == 4, done.stderr
+        assert "the same command goes on from here" in done.stdout
+        results = Results.read(tmp_path / "run")
+        if results.programs:
+            break
     assert results.finished["reason"] == "time limit"
     assert results.peaks["flops_per_s"] > 0
     assert {r.status for r in results.trials.values()} == {"paused"}

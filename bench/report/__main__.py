@@ -13,6 +13,7 @@ from bench.record import Results
 from bench.report import final, write_views
 from bench.report.scaling import show
 from bench.report.scaling_views import write_scaling
+from bench.report.views import told
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,10 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         results = Results.read(options.run)
         write_views(options.run, results)
+        with told(options.run):
+            final(console, results, options.top)
     except ConvoyError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    final(console, results, options.top)
     return 0
 
 

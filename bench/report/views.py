@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.record import METRICS, SCHEMA, Results, TrialRecord, write_file
+from bench.errors import brief
+from bench.record import METRICS, SCHEMA, RecordError, Results, TrialRecord, write_file
 from bench.report import stats
 from bench.report.markdown import report
 from bench.report.speed import Timing, timings
@@ -29,12 +32,35 @@ def write_views(workdir: Path, results: Results) -> None:
     """Writes `trials.csv`, `curves.parquet`, `run.json` and `report.md`.
 
     Raises:
-        RecordError: see `record.write_file`; each file is its old or its new self.
+        RecordError: see `record.write_file`, each file is its old or its new self; or a journal that nobody
+            but a forger writes.
     """
-    write_file(workdir / "trials.csv", trials_csv(results))
-    write_file(workdir / "curves.parquet", curves_parquet(results))
-    write_file(workdir / "run.json", run_json(results))
-    write_file(workdir / "report.md", report(results).encode())
+    made = {
+        "trials.csv": trials_csv,
+        "curves.parquet": curves_parquet,
+        "run.json": run_json,
+        "report.md": lambda results: report(results).encode(),
+    }
+    for name, make in made.items():
+        with told(workdir):
+            content = make(results)
+        write_file(workdir / name, content)
+
+
+@contextmanager
+def told(workdir: Path) -> Iterator[None]:
+    """Around what makes something of results: a journal made by hand can hold what nothing is to be made of.
+
+    Raises:
+        RecordError: for any such error.
+    """
+    try:
+        yield
+    except (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError) as error:
+        raise RecordError(
+            f"{workdir} holds what no sweep records ({type(error).__name__}: {brief(error)}); use another "
+            "run directory"
+        ) from error
 
 
 def trials_csv(results: Results) -> bytes:
@@ -66,6 +92,8 @@ def _cell(value: Any) -> Any:
     """`value` as text that reads back as itself; what is not finite is unknown."""
     if isinstance(value, float):
         return repr(value) if math.isfinite(value) else ""
+    if isinstance(value, str):
+        return value.replace("\r", " ")  # which Python's csv leaves unquoted, and reads as a line's end
     return json.dumps(value) if isinstance(value, tuple | list) else value
 
 
