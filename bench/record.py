@@ -154,7 +154,7 @@ class Results:
             case "program":
                 plan = dict(event["plan"])
                 known = self.programs.setdefault(plan["id"], ProgramRecord(plan))
-                known.plan = plan
+                known.plan = {**known.plan, **plan}
                 known.compile_s += event["compile_s"]
                 known.peak_bytes = event["peak_bytes"]
                 known.work = {name: event.get(name) for name in WORK}

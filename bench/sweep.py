@@ -192,7 +192,11 @@ class Sweep:
 
     def _announce(self, program: Program, compile_s: float) -> None:
         about = {"compile_s": compile_s, "peak_bytes": program.ready.peak_bytes, **program.work()}
-        self.directory.record({"event": "program", "plan": program.plan.to_json(), **about})
+        plan = program.plan.to_json()
+        known = self.directory.results.programs.get(program.plan.id)
+        if known and known.plan["trials"] == list(plan["trials"]):
+            del plan["trials"]  # thousands perhaps, at each start of a process
+        self.directory.record({"event": "program", "plan": plan, **about})
 
     def _started(self, trial: Trial, program: Program) -> dict[str, Any]:
         layers = trial.layers(self.dataset.classes)
