@@ -8,8 +8,8 @@ manifests first. So whenever the process or the machine dies, the newest whole o
 import contextlib
 import re
 import shutil
-import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +33,16 @@ class Checkpoints:
 
     def __init__(self, folder: Path, keep: int = 2, say: Callable[[str], None] = print):
         self._folder, self._keep, self._say = folder.absolute(), keep, say
-        self._writer: threading.Thread | None = None
+        # Begun while there is memory: without it, Python would wait for the start of a thread for ever.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._writing: Future = self._thread.submit(lambda: None)
         self._failed = False
         self._damaged: set[Path] = set()
 
     @property
     def busy(self) -> bool:
         """Whether a checkpoint is being written."""
-        return self._writer is not None and self._writer.is_alive()
+        return not self._writing.done()
 
     def save(
         self, about: Mapping[str, Any], arrays: Mapping[str, Mapping[str, np.ndarray]]
@@ -48,7 +50,7 @@ class Checkpoints:
         """Begins to write a checkpoint and returns; waits first if one is being written.
 
         A disk that is full or read-only is no error: it is told once, until a save succeeds again, and `wait`
-        returns it. Call `wait` before the process ends, too: Python's end would cut this thread off.
+        returns it. Call `wait` before the process ends, too.
 
         Args:
             about: JSON, and NaN and infinities, which Python's JSON keeps; taken as it is now.
@@ -60,14 +62,19 @@ class Checkpoints:
         """
         self.wait()
         held = files.described(about, arrays)
-        self._writer = threading.Thread(target=self._write, args=held, name="checkpoint")
-        self._writer.start()
+        self._writing = self._thread.submit(self._write, *held)
 
     def wait(self) -> bool:
         """Until nothing is being written; whether the checkpoint last asked for, if any, is on the disk."""
-        if self._writer is not None:
-            self._writer.join()
+        wait([self._writing])
         return not self._failed
+
+    def failed(self, error: Exception) -> None:
+        """Takes note that a checkpoint could not be had; the user is told of the first of a row."""
+        if not self._failed:
+            why = files.reason(error)
+            self._say(f"cannot write a checkpoint in {self._folder}: {why}; going on without")
+        self._failed = True
 
     def newest(self, belongs: Callable[[Saved], bool] = lambda _: True) -> Saved | None:
         """The newest whole checkpoint, None if there is none; the user is told why newer ones are not used.
@@ -108,10 +115,7 @@ class Checkpoints:
                 shutil.rmtree(path, ignore_errors=True)
                 raise
         except Exception as error:  # of many kinds, by way of Orbax
-            if not self._failed:
-                why = files.reason(error)
-                self._say(f"cannot write a checkpoint in {self._folder}: {why}; going on without")
-            self._failed = True
+            self.failed(error)
             return
         self._failed = False
         with contextlib.suppress(OSError, RecordError):

@@ -151,10 +151,11 @@ def read(folder: Path) -> Saved:
     Raises:
         DamagedError: anything amiss with it; says what.
         RecordError: a newer version wrote it.
+        MemoryError: it does not fit; that is no damage.
     """
     try:
         return _restored(folder, _verified(folder))
-    except (DamagedError, RecordError):
+    except (DamagedError, RecordError, MemoryError):
         raise
     except Exception as error:  # files made by hand can bring about any
         raise DamagedError(reason(error)) from error

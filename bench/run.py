@@ -188,9 +188,10 @@ class Run:
             with progress:
                 self._finish(sweep, devices)
         except BaseException as error:
-            with contextlib.suppress(RecordError):  # the first error is the one to tell
+            # The first error is the one to tell.
+            with contextlib.suppress(RecordError, MemoryError):
                 directory.write_views()
-            if isinstance(error, JaxRuntimeError):
+            if isinstance(error, JaxRuntimeError | MemoryError):
                 raise DeviceError(
                     f"the device failed ({brief(error)}); the same command goes on from the last checkpoint"
                 ) from error

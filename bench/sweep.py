@@ -268,9 +268,14 @@ class Sweep:
         return "completed" if reached or seat.epoch == seat.trial["epochs"] else ""
 
     def checkpoint(self) -> None:
-        """Begins to write all that decides the future; training goes on meanwhile."""
-        about, arrays = snapshot.take(self.pool, self.sampler)
-        self.directory.save({**about, "elapsed_s": self.elapsed_s()}, arrays)
+        """Begins to write all that decides the future; training goes on meanwhile, or without it."""
+        try:
+            about, arrays = snapshot.take(self.pool, self.sampler)
+            self.directory.save({**about, "elapsed_s": self.elapsed_s()}, arrays)
+        except (JaxRuntimeError, MemoryError) as error:  # the host holds no copy of the states
+            if not memory.is_exhausted(error):
+                raise
+            self.directory.checkpoints.failed(error)
         self._checkpoint_due = self.clock() + self.checkpoint_s
 
     def pause(self) -> None:

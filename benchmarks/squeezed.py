@@ -31,7 +31,7 @@ def settings(trials: int, epochs: int) -> Settings:
     """Trials of a few steps an epoch, some of which diverge."""
     config: Any = defaults()
     config.data.limit = 101  # 64 of them to train on
-    config.trial.update(model="mlp", units=64, batch_size=16, epochs=epochs)
+    config.trial.update(model="mlp", units=256, batch_size=16, epochs=epochs)
     config.space = {
         "learning_rate": RATES,
         "dropout": "uniform(0, 0.5)",
