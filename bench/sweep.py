@@ -251,7 +251,8 @@ class Sweep:
                 events.append(_end(seat, status, last_loss))
                 # A trial that diverged or reached its target has no more epochs to do.
                 self._done_epochs += seat.trial["epochs"] - seat.epoch
-        self.keeper.epoch_ended(program, ended)
+        with self._on_device(program):
+            self.keeper.epoch_ended(program, ended)
         for seat, metrics, status in ended:
             self.sampler.tell(seat.trial, metrics, ended=bool(status))
             if status:

@@ -93,7 +93,9 @@ def _cell(value: Any) -> Any:
     if isinstance(value, float):
         return repr(value) if math.isfinite(value) else ""
     if isinstance(value, str):
-        return value.replace("\r", " ")  # which Python's csv leaves unquoted, and reads as a line's end
+        return value.replace(
+            "\r", " "
+        )  # which Python's csv leaves unquoted, and reads as a line's end
     return json.dumps(value) if isinstance(value, tuple | list) else value
 
 
