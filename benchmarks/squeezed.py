@@ -3,6 +3,8 @@
 python -m benchmarks.squeezed '{"workdir": …, "cache": …, "trials": 10000, "squeeze": [2.0, 20, 1.0]}'
 """
 
+import contextlib
+import ctypes
 import json
 import resource
 import sys
@@ -58,6 +60,9 @@ def squeeze(after_s: float, megabytes: float, hold_s: float) -> None:
     def hold() -> None:
         begun.wait()
         time.sleep(after_s)
+        # What was freed goes back to the system, for else arrays would be taken from it.
+        with contextlib.suppress(AttributeError, OSError):
+            ctypes.CDLL(None).malloc_trim(0)
         soft, hard = resource.getrlimit(resource.RLIMIT_AS)
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         left = pages * resource.getpagesize() - int(megabytes * 1e6)
