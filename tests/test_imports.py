@@ -12,7 +12,7 @@ LIGHT = [
     "host", "costs", "partition", "plan", "columns", "journal", "record", "best", "config", "data",
     "report", "energy", "suite", "points", "curves", "schedule", "hardware", "initial", "timing",
     "roofline", "precision", "kernels", "files", "artifacts", "lock", "stop", "hyper", "options",
-    "blueprint", "resume", "planner", "checkpoint", "directory",
+    "blueprint", "resume", "planner", "checkpoint", "directory", "outputs", "experiments",
 ]  # fmt: skip
 HEAVY = ["jax", "jaxlib", "flax", "optax", "orbax", "tensorflow", "tensorflow_datasets"]
 MODULES = {
