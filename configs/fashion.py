@@ -5,9 +5,9 @@
 Equal convolutions with 2×2 pools behind them, a dense layer of 64; adam at 0.001, batches of 64, a tenth
 of the training set for validation.
 
-    :search        random: filters 16 to 128 in steps of 8, kernels of 2 to 5, 1 to 10 convolutions, 3
-                   epochs. So that every drawn depth leaves something of the image, padding is SAME and
-                   only the first three convolutions have a pool (28, 14, 7, 3).
+    :search        30 at random: filters 16 to 128 in steps of 8, kernels of 2 to 5, 1 to 10
+                   convolutions, 3 epochs. So that every drawn depth leaves something of the image,
+                   padding is SAME and only the first three convolutions have a pool (28, 14, 7, 3).
                    --config.trial.most_pools=0 gives all of them one, and a depth above 4 is then refused
                    before anything is trained, with the layer that has nothing left.
     :baseline      64 and 88 filters, SAME, VALID and VALID, which leave 14, 6 and 2 pixels: with the
@@ -46,7 +46,7 @@ def get_config(argument: str = "") -> ConfigDict:
 
 def search(config: ConfigDict) -> None:
     config.trial.update(paddings=("SAME",), most_pools=3, epochs=3)
-    config.search.update(method="random", trials=40)
+    config.search.update(method="random", trials=30)
     # Texts, as --axis takes them: a config holds no distribution.
     config.space = {
         "filters": str(quniform(16, 128, 8)),
