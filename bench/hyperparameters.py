@@ -159,6 +159,11 @@ def _canonical(name: str, value: Any, default: Any) -> Any:
     """`value` in the type of `default`, so that 1 and 1.0 name one trial."""
     if type(value) is type(default) and value == default:
         return default  # most are, in thousands of trials
+    if isinstance(default, tuple):  # one value stands for a tuple of it
+        several = value if isinstance(value, list | tuple) else (value,)
+        if not any(isinstance(v, list | tuple) for v in several):
+            return tuple(_canonical(name, v, default[0]) for v in several)
+        raise ConfigError(f"{name}={value!r} is not allowed: give a tuple of single values")
     if isinstance(value, list | tuple) and not isinstance(default, str | bool):
         return tuple(_canonical(name, v, default) for v in value)
     wanted = type(default)

@@ -17,6 +17,7 @@ from bench import layers as spec
 from bench.draws import Array
 from bench.layers import Layers, Shape
 from bench.ops.lowerings import Choose, chooser
+from bench.outputs import EPSILON, SigmoidOutput
 from bench.padding import DRAW_BITS, has_ranks
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
@@ -325,3 +326,15 @@ def _(layer: spec.GlobalPool, shape: Shape, build: Build) -> nnx.Module:
     if layer.kind == "max":
         return Function(lambda x: x.max((1, 2)))
     return Function(lambda x: x.mean((1, 2)))
+
+
+@module.register
+def _(layer: SigmoidOutput, shape: Shape, build: Build) -> nnx.Module:
+    low, high = math.log(EPSILON), math.log1p(-EPSILON)
+
+    def shares(x: jax.Array) -> jax.Array:
+        """In logarithms, where no sum of sigmoids is 0."""
+        x = x.astype(build.arguments["param_dtype"])
+        return jnp.clip(jax.nn.log_softmax(jax.nn.log_sigmoid(x)), low, high)
+
+    return Function(shares)

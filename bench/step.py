@@ -26,6 +26,7 @@ from bench.mesh import BATCH_AXIS
 from bench.modules import Build, Step
 from bench.network import Network
 from bench.ops.lowerings import chooser
+from bench.outputs import SigmoidOutput
 from bench.plan import ProgramPlan
 from bench.vector import Packing
 
@@ -115,6 +116,7 @@ class LaneProgram:
 
     Attributes:
         sites: where the network needs an operation; `lowerings` says how each is computed.
+        log_probabilities: the network ends with them, and the loss takes no softmax.
     """
 
     def __init__(
@@ -122,6 +124,7 @@ class LaneProgram:
     ):
         self.program, self.image_shape = program, image_shape
         self.examples, self.shares = examples, shares
+        self.log_probabilities = isinstance(program.layers[-1], SigmoidOutput)
         self.dtype, self.computed = precision.of(dtype).stored, precision.of(dtype).computed
         self.iterations_per_epoch = -(-examples // program.microbatch)
         network = nnx.eval_shape(self._network)
@@ -199,7 +202,10 @@ class LaneProgram:
             logits, stats = self._forward(params, lane.stats, images, told)
             targets = jax.nn.one_hot(labels, logits.shape[-1], dtype=self.dtype)
             targets = optax.smooth_labels(targets, lane.hyper["label_smoothing"])
-            losses = optax.softmax_cross_entropy(logits, targets)
+            if self.log_probabilities:
+                losses = -(targets * logits).sum(-1)
+            else:
+                losses = optax.softmax_cross_entropy(logits, targets)
             return (weights * losses).sum(), (stats, logits)
 
         tree = self.packing.unpack(lane.params)
@@ -276,7 +282,10 @@ class LaneProgram:
         def batch(sums: tuple, part: EvaluationSet) -> tuple[tuple, jax.Array]:
             images = self._standardised(part.images.astype(self.dtype), training)
             logits, _ = self._forward(params, lane.stats, images, told)
-            losses = optax.softmax_cross_entropy_with_integer_labels(logits, part.labels)
+            if self.log_probabilities:
+                losses = -jnp.take_along_axis(logits, part.labels[:, None], -1)[:, 0]
+            else:
+                losses = optax.softmax_cross_entropy_with_integer_labels(logits, part.labels)
             predicted = logits.argmax(-1).astype(jnp.int32)
             loss, correct = sums
             hits = (predicted == part.labels).astype(self.dtype)

@@ -84,6 +84,19 @@ def test_numbers_take_the_type_of_their_hyperparameter() -> None:
     assert math.copysign(1, resolve({"weight_decay": -0.0})["weight_decay"]) == 1
 
 
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [(64, (64,)), (8.0, (8,)), ([3, 4.0], (3, 4)), ((), ()), ((5,), (5,)), (None, (64,))],
+)
+def test_one_value_stands_for_a_tuple_of_it(given: Any, found: tuple) -> None:
+    assert resolve({"model": "convnet", "hidden": given})["hidden"] == found
+
+
+@pytest.mark.parametrize("value", [2.5, "8", (8, "8"), ((8,),), True, (math.nan,)])
+def test_a_tuple_holds_values_of_one_type(value: Any) -> None:
+    assert refused({"model": "convnet", "hidden": value}).startswith("hidden=")
+
+
 @given(st.dictionaries(st.sampled_from(FLOATS), st.floats(0.01, 0.99)), st.permutations(FLOATS))
 @DRAWN
 def test_resolving_twice_changes_nothing(given: dict[str, float], order: list[str]) -> None:

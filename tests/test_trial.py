@@ -52,6 +52,13 @@ OTHER: dict[str, Any] = {
     "padding": "VALID",
     "pool_kind": "average",
     "activation": "tanh",
+    "filters": (5,),
+    "kernels": (2, 3),
+    "paddings": ("VALID",),
+    "hidden": (),
+    "output": "sigmoid",
+    "modules": 8,
+    "paths": "sequential",
 }
 CASES = [
     *(({}, name, rule.default) for name, rule in COMMON.items()),

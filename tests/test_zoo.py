@@ -18,9 +18,11 @@ from bench.layers import (
     Flatten,
     MaxPool,
     flat,
+    inputs,
     output_shape,
     parameters,
 )
+from bench.outputs import SigmoidOutput
 from bench.padding import fit, skeleton
 from bench.summary import check, summary
 
@@ -103,14 +105,71 @@ def test_mlp():
     assert parameters(zoo.mlp(4, units=9), (2, 2, 3)) == 13 * 9 + 10 * 4
 
 
-def test_alexnet_at_the_papers_widths():
-    """62 million parameters; without the two groups of the paper's GPUs, 3.7 M of them convolutional."""
-    net = zoo.alexnet(1000, features=96, units=4096)
-    rows = [row for row in summary(net, (227, 227, 3)) if row.parameters]
-    assert [row.shape[-1] for row in rows] == [96, 256, 384, 384, 256, 4096, 4096, 1000]
-    assert sum(row.parameters for row in rows[:5]) == 3_747_200
-    assert sum(row.parameters for row in rows[6:]) == 4097 * 4096 + 4097 * 1000
-    assert [row.shape[0] for row in rows[:5]] == [57, 29, 15, 15, 15]
+def test_convnet_with_everything():
+    net = zoo.convnet(
+        3,
+        filters=(4, 5),
+        conv_layers=3,
+        last_filters=9,
+        kernels=(2, 3),
+        paddings=("SAME", "VALID"),
+        pool_every=2,
+        hidden=(8, 6),
+        activation="tanh",
+        batch_norm=True,
+        activation_dropout=0.1,
+        filter_dropout=0.4,
+        dropout=0.3,
+        output="sigmoid",
+    )
+    act = (BatchNorm(), Activation("tanh"), Dropout(0.1))
+    assert flat(net) == (
+        *(Conv(4, 2, padding="SAME"), *act, Conv(5, 3, padding="VALID"), *act, MaxPool(2)),
+        *(Conv(5, 3, padding="VALID"), *act, Conv(9, 3, padding="VALID"), *act),
+        *(Flatten(), Dropout(0.4)),
+        *(Dense(8), Activation("tanh"), Dropout(0.3), Dense(6), Activation("tanh"), Dropout(0.3)),
+        *(Dense(3), SigmoidOutput()),
+    )
+
+
+def test_convnet_by_default_and_of_little():
+    same = zoo.stack(4, features=32, filter_repeats=1, padding="SAME")
+    assert zoo.convnet(4, filters=(32,)) == same
+    assert flat(zoo.convnet(4, filters=(7,), pool=1, hidden=())) == (
+        *(Conv(7), Activation("relu"), Flatten(), Dropout(0), Dense(4)),
+    )
+    pools = [sum(isinstance(layer, MaxPool) for layer in zoo.convnet(2, filters=(3,), conv_layers=10,
+             most_pools=most)) for most in (0, 1, 3)]  # fmt: skip
+    assert pools == [10, 1, 3]
+
+
+def sides(layers, side) -> list[int]:
+    """Pixels after each pool."""
+    shapes = [(layer, layer.output_shape(s)) for layer, s in inputs(layers, (side, side, 1))]
+    return [shape[0] for layer, shape in shapes if isinstance(layer, MaxPool)]
+
+
+def test_each_layer_has_its_own_padding():
+    """Fashion-MNIST: SAME, VALID, VALID leave 14, 6 and 2 pixels; one layer fewer leaves 6."""
+    settings = {"filters": (64,), "paddings": ("SAME", "VALID", "VALID")}
+    assert sides(zoo.convnet(10, conv_layers=3, **settings), 28) == [14, 6, 2]
+    assert sides(zoo.convnet(10, conv_layers=2, **settings), 28) == [14, 6]
+    with pytest.raises(ShapeError, match="nothing is left of the image; use fewer pools"):
+        check(zoo.convnet(10, conv_layers=4, **settings), (28, 28, 1), classes=10)
+
+
+REGULAR = (8, 9, 10, 20, 21, 22, 44, 45, 46)
+
+
+def test_ten_convolutions_in_blocks():
+    """MNIST: three blocks of three with pools, and one more; 239,145 parameters by the formula."""
+    net = zoo.convnet(10, filters=REGULAR, last_filters=160, pool_every=3, hidden=(80,))
+    convs = [layer for layer in net if isinstance(layer, Conv)]
+    assert [layer.features for layer in convs] == [*REGULAR, 160]
+    assert sides(net, 28) == [14, 7, 3]
+    pairs = zip((1, *REGULAR), (*REGULAR, 160), strict=True)
+    by_hand = sum((9 * before + 1) * after for before, after in pairs)
+    assert parameters(net, (28, 28, 1)) == by_hand + (3 * 3 * 160 + 1) * 80 + 81 * 10 == 239_145
 
 
 @pytest.mark.parametrize(
@@ -170,14 +229,18 @@ def test_what_shares_a_program(name):
     """Widths, activations, rates and the number of dense layers do; all else is structure."""
     plain, own = skeleton(zoo.build(name, {"dense_layers": 2}, 3)), zoo.hyperparameters(name)
     shared = {"units": 5, "dense_layers": 4, "taper": 0.5, "activation": "tanh", "dropout": 0.3,
-              "features": 3, "filter_dropout": 0.2}  # fmt: skip
+              "features": 3, "filter_dropout": 0.2, "filters": (3, 9), "hidden": (3, 4)}  # fmt: skip
     apart = {"batch_norm": True, "filter_repeats": 1, "kernel": 5, "padding": "VALID", "pool": 3,
-             "pool_kind": "average", "depth": 13}  # fmt: skip
+             "pool_kind": "average", "depth": 13, "conv_layers": 3, "last_filters": 4, "most_pools": 1,
+             "kernels": (3, 2), "paddings": ("VALID", "SAME"), "pool_every": 2, "activation_dropout": 0.1,
+             "output": "sigmoid", "modules": 3, "paths": "sequential", "stage_blocks": 2}  # fmt: skip
     assert set(own) <= {*shared, *apart}
     for hyperparameter in own:
         both = {"dense_layers": 2, hyperparameter: (shared | apart)[hyperparameter]}
         assert (skeleton(zoo.build(name, both, 3)) == plain) == (hyperparameter in shared)
-    assert skeleton(zoo.build(name, {"dense_layers": 0}, 3)) != plain
+    for none in ({"dense_layers": 0}, {"hidden": ()}):
+        if set(none) <= set(own):
+            assert skeleton(zoo.build(name, none, 3)) != plain
 
 
 def test_hyperparameters():
@@ -206,7 +269,7 @@ def test_build_takes_the_models_own():
 
 
 def test_a_model_from_elsewhere(monkeypatch):
-    monkeypatch.setattr(zoo, "MODELS", dict(zoo.MODELS))
+    monkeypatch.setitem(zoo.MODELS, "wide", None)  # so that it is taken away afterwards
 
     @zoo.model
     def wide(classes, *, units=5, scale=2):
@@ -237,6 +300,36 @@ def test_a_model_from_elsewhere(monkeypatch):
         ({"filter_dropout": 1.0}, "filter_dropout must be a number in [0, 1), got 1.0"),
         ({"dropout": -0.5}, "dropout must be a number in [0, 1), got -0.5"),
         ({"model": "vgg", "depth": 12}, "unknown depth 12; known: 11, 13, 16, 19"),
+        (
+            {"model": "inception", "modules": 10},
+            "modules must be a whole number from 1 to 9, got 10",
+        ),
+        (
+            {"model": "inception", "paths": "row"},
+            "unknown paths 'row'; known: parallel, sequential",
+        ),
+        ({"model": "resnet", "stage_blocks": 0}, "stage_blocks must be a whole number ≥ 1, got 0"),
+        (
+            {"model": "convnet", "filters": ()},
+            "filters must be one or more whole numbers ≥ 1, got ()",
+        ),
+        (
+            {"model": "convnet", "kernels": (3, 0)},
+            "kernels must be one or more whole numbers ≥ 1, got (3, 0)",
+        ),
+        ({"model": "convnet", "hidden": 5}, "hidden must be whole numbers ≥ 1, or (), got 5"),
+        (
+            {"model": "convnet", "paddings": ("SAME", "VALD")},
+            "unknown paddings 'VALD'; did you mean 'VALID'?",
+        ),
+        (
+            {"model": "convnet", "output": "sigmod"},
+            "unknown output 'sigmod'; did you mean 'sigmoid'?",
+        ),
+        (
+            {"model": "convnet", "last_filters": -1},
+            "last_filters must be a whole number ≥ 0, got -1",
+        ),
     ],
 )
 def test_refuses_settings(settings, message):
@@ -248,7 +341,9 @@ def test_refuses_settings(settings, message):
 def test_refuses_models_and_classes():
     with pytest.raises(ConfigError, match="unknown model 'stak'; did you mean 'stack'"):
         zoo.hyperparameters("stak")
-    with pytest.raises(ConfigError, match="unknown model 'unet9'; known: alexnet, mlp, stack, vgg"):
+    with pytest.raises(
+        ConfigError, match="unknown model 'unet9'; known: alexnet, convnet, inception, mlp"
+    ):
         zoo.build("unet9", {}, 10)
     with pytest.raises(ConfigError, match="classes must be a whole number ≥ 1, got 0"):
         zoo.mlp(0)

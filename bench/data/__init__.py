@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from bench.data import digits, folder, idx, npz, tfds
+from bench.data import digits, folder, gtsrb, idx, npz, tfds
 from bench.data.dataset import DataOptions, Dataset, Preprocessing, Source, Split
 from bench.data.prepare import prepare
 from bench.errors import DataError, nearest
 
 __all__ = ["DataOptions", "Dataset", "Preprocessing", "Source", "Split", "load"]
 
-_PLAIN = ("digits", "mnist", "fashion_mnist")
+_PLAIN = ("digits", "mnist", "fashion_mnist", "gtsrb", "gtsrb3")
 _PREFIXES = ("npz:", "folder:", "tfds:")
 _DEFAULT = DataOptions()
 
@@ -18,8 +18,8 @@ def load(name: str, options: DataOptions = _DEFAULT, data_dir: str | Path | None
     """Loads a data set and applies the options to it.
 
     Args:
-        name: "digits", "mnist", "fashion_mnist", "npz:PATH", "folder:PATH" (or an archive of it),
-            "tfds:NAME", or a name that TFDS knows. A PATH that is not found as given (~ is
+        name: "digits", "mnist", "fashion_mnist", "gtsrb", "gtsrb3", "npz:PATH", "folder:PATH" (or an
+            archive of it), "tfds:NAME", or a name that TFDS knows. A PATH that is not found as given (~ is
             the home folder) is looked for under data_dir.
         options: what to make of it.
         data_dir: where data sets lie; None is the working directory, and TFDS's own folder.
@@ -38,6 +38,10 @@ def _source(name: str, options: DataOptions, data_dir: Path | None) -> Source:
         return digits.load()
     if name in ("mnist", "fashion_mnist"):
         return _idx(name, options, data_dir)
+    if name == "gtsrb":
+        return gtsrb.load(data_dir or Path())
+    if name == "gtsrb3":
+        return gtsrb.load_three(data_dir or Path(), options.image_size, options.color)
     if kind == "npz" and path:
         return npz.load(_found(path, data_dir))
     if kind == "folder" and path:
