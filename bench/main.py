@@ -136,6 +136,7 @@ def _train() -> int:
         checkpoints=_CHECKPOINTS.value,
         keep=_KEEP.value,
         deterministic=_DETERMINISTIC.value,
+        command=tuple(sys.argv[1:]),
     )
     # Not on a terminal, tables take the width of a wide one rather than lose columns.
     console = Console(width=None if sys.stdout.isatty() else 120)

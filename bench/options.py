@@ -30,6 +30,7 @@ class Options:
         checkpoints: how many are kept.
         keep: of every trial, the parameters of its "best" epoch, of its "last", or "none".
         deterministic: XLA takes only what gives the same bits every time, on a GPU too.
+        command: the flags as they were given, for the record; None where no command line was.
     """
 
     workdir: Path
@@ -46,6 +47,7 @@ class Options:
     checkpoints: int = 2
     keep: str = "none"
     deterministic: bool = False
+    command: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.checkpoint_every < math.inf:

@@ -136,6 +136,7 @@ class Run:
         pool = self._pool(blueprint, devices)
         about = {
             **_run_event(self.settings, self.dataset, self.sampler.known),
+            "command": options.command,
             "hardware": fingerprint.hardware(devices),
             "software": fingerprint.software(self.settings.precision, options.deterministic),
             "memory_kills": kills,

@@ -56,6 +56,8 @@ def test_smoke_trains_every_trial_and_leaves_the_run_directory(smoke):
     last = curves[curves["epoch"] == 2].set_index("trial")["test_loss"].sort_index()
     assert (trials.set_index("trial")["test_loss"].sort_index() == last).all()
     run = json.loads((workdir / "run.json").read_text())
+    assert run["command"] == [SMOKE, f"--workdir={workdir}"]
+    assert f"python -m bench.main {SMOKE}" in (workdir / "report.md").read_text()
     assert (
         len(run["programs"])
         == len(json.loads((workdir / "plan.json").read_text())["programs"])

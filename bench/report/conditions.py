@@ -1,5 +1,6 @@
 """Under what conditions a sweep ran, and how its timings were taken."""
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,7 @@ def conditions(results: Results) -> Table:
     run = stats.newest_run(results)
     rows = (
         ("started", _known(run.get("time"))),
+        ("command", _command(run.get("command"))),
         *hardware(run.get("hardware", {})),
         ("measured peaks", _peaks(results.peaks)),
         *software(run.get("software", {})),
@@ -31,6 +33,10 @@ def conditions(results: Results) -> Table:
         ("how counted", _HOW_COUNTED),
     )
     return Table("Conditions", FACTS, rows)
+
+
+def _command(flags: list[str] | None) -> str:
+    return units.UNKNOWN if flags is None else shlex.join(["python", "-m", "bench.main", *flags])
 
 
 def hardware(hardware: dict[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -119,7 +119,7 @@ def run_json(results: Results) -> bytes:
     best = results.best
     content = {
         "schema": SCHEMA,
-        **{name: run.get(name) for name in ("time", "software", "data")},
+        **{name: run.get(name) for name in ("time", "command", "software", "data")},
         "hardware": {**run["hardware"], "peaks": results.peaks} if "hardware" in run else None,
         "axes": run.get("axes"),
         "planned": run.get("planned"),
