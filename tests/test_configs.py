@@ -13,7 +13,8 @@ from rich.console import Console
 from bench.best import Trained
 from bench.config import resolve
 from bench.errors import ConfigError, ShapeError
-from bench.experiments import REPORTED, chosen
+from bench.experiments import chosen
+from bench.experiments.logs import LOGS
 from bench.layers import flat
 from bench.options import Options
 from bench.run import Run
@@ -158,18 +159,27 @@ def test_every_depth_that_the_search_can_draw_fits(root, conv_layers, kernel):
     run_of(config, root).plan_only()
 
 
-@pytest.mark.parametrize("log", ARGUMENTS)
-def test_what_was_reported_can_be_found_among_our_trials(root, log):
-    for figure in REPORTED[log]:
-        path, _, argument = figure.config.partition(":")
-        assert (ROOT / path).exists()
-        assert Path(path).stem == log
-        known = run_of(config_of(log, argument), root).sampler.known
+def known_trials(root, config, _found={}):  # noqa: B006
+    """The trials of a part: `traffic.py:taper`."""
+    if config not in _found:
+        file, _, argument = config.partition(":")
+        _found[config] = run_of(config_of(file.removesuffix(".py"), argument), root).sampler.known
+    return _found[config]
+
+
+@pytest.mark.parametrize("log", LOGS, ids=lambda log: log.config)
+def test_what_was_reported_and_asked_can_be_found_among_our_trials(root, log):
+    sides = [side for question in log.questions for side in question.sides]
+    for side in (*log.reported, *sides):
+        assert side.config.partition(":")[0] in [log.config for log in LOGS]
         found = [
-            t for t in known if all(t[name] == value for name, value in figure.settings.items())
+            trial
+            for trial in known_trials(root, side.config)
+            if all(trial[name] == value for name, value in side.settings.items())
         ]
-        assert found, figure
-        assert all(trial["epochs"] >= (figure.epochs or 0) for trial in found)
+        assert found, side
+    for figure in log.reported:
+        assert all(t["epochs"] >= (figure.epochs or 0) for t in known_trials(root, figure.config))
         assert 0 < figure.accuracy <= 1
 
 

@@ -74,5 +74,5 @@ def setting(value: Any) -> str:
     if value is None:
         return "–"
     if isinstance(value, tuple | list):
-        return ", ".join(map(setting, value))
+        return ", ".join(map(setting, value)) or "none"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,65 @@
+"""The page, from run directories: what is in it, what it does not give away, and its command."""
+
+import pytest
+
+from bench.experiments.__main__ import main
+from bench.experiments.logs import LOGS
+from bench.experiments.runs import Run
+from tests.experiments import made_up
+from tests.experiments.made_up import accuracy
+
+
+@pytest.fixture
+def taper(tmp_path):
+    settings = [{"dense_layers": layers, "seed": seed} for layers in (4, 5) for seed in range(5)]
+    return made_up.write(
+        tmp_path / "taper", "traffic.py:taper", settings,
+        lambda s, _: accuracy(0.9 + s["seed"] / 1000), epochs=10,
+    )  # fmt: skip
+
+
+def test_the_page(taper, tmp_path, capsys):
+    assert main([str(taper), f"--out={tmp_path / 'page.md'}"]) == 0
+    page = (tmp_path / "page.md").read_text()
+    assert [line[3:] for line in page.splitlines() if line.startswith("## ")] == [
+        log.title for log in LOGS
+    ]
+    assert (
+        "| 2, 4, 300, 35 | 97.3 % | 10 | 90.2 % in the median of 5, [90.0, 90.4] | 0 of 5 |" in page
+    )
+    assert "python -m bench.main --config=configs/traffic.py:taper --data_dir=DATA" in page
+    assert "secret" not in page
+    assert "1 min 15 s" in page
+    assert "| 4 | 5 | 90.2 % | 90.0 % | 90.4 % | 0 |" in page
+    assert "Total parameters" in page
+    assert page.count("not trained yet") > 20
+    assert capsys.readouterr().out == ""
+
+
+def test_it_is_printed_without_out(taper, capsys):
+    assert main([str(taper)]) == 0
+    assert capsys.readouterr().out.startswith("# Experiments\n")
+
+
+def test_a_run_knows_its_config_and_command(taper):
+    run = Run.read(taper)
+    assert run.config == "traffic.py:taper"
+    assert run.command == "python -m bench.main --config=configs/traffic.py:taper --data_dir=DATA"
+
+
+def test_what_is_no_run_of_a_config_is_one_line(taper, tmp_path, capsys):
+    assert main([str(tmp_path / "nothing")]) == 2
+    assert "nothing" in capsys.readouterr().err
+    journal = (taper / "journal.jsonl").read_text()
+    assert '"command"' in journal
+    from bench.record import Journal, Results
+
+    other = tmp_path / "other"
+    other.mkdir()
+    with Journal(other / "journal.jsonl") as written:
+        written.append({"event": "run", "schema": 2, "data": made_up.DATA})
+    assert Results.read(other).runs
+    assert main([str(other)]) == 2
+    assert capsys.readouterr().err == (
+        f"convoy: {other} does not tell its --config: train it by python -m bench.main\n"
+    )
