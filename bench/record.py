@@ -5,7 +5,7 @@ view of it, made from `Results`. These stay small in long runs: an epoch and a d
 
 import math
 import sys
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 from bench.columns import METRICS, Curves, Dispatches
 from bench.errors import brief
 from bench.journal import Journal, RecordError, finite, read_journal, write_file
+from bench.tally import Tally
 from bench.trial import Trial
 
 __all__ = [
@@ -24,8 +25,10 @@ __all__ = [
 SCHEMA = 2
 Score = tuple[float, float, str]
 _DONE = ("completed", "diverged", "failed")  # these stay as they are when the sweep starts again
+_ENDED = (*_DONE, "pruned")
 _BAD = ("diverged", "failed")  # these rank last
 _UNMEASURED = math.inf
+_RECENT = 3  # trials that ended last, for the live view
 WORK = ("flops_per_iteration", "bytes_per_iteration", "xla_flops", "xla_bytes")
 
 
@@ -94,6 +97,8 @@ class Results:
         statuses: how many trials have each status.
         compile_s: wall-clock seconds in which programs were compiled, several at a time.
         tune_s: program → wall-clock seconds of choosing how it computes, no part of `compile_s`.
+        tallies: program → how far its trials are.
+        ended: the trials that ended last, the newest at the end.
         peaks: what the machine of the newest process reaches (`roofline.Peaks`), None until it is measured.
         finished: the last `finish` event, None while the sweep is unfinished.
     """
@@ -105,6 +110,8 @@ class Results:
     statuses: Counter[str] = field(default_factory=Counter)
     compile_s: float = 0.0
     tune_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    tallies: defaultdict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
+    ended: deque[str] = field(default_factory=lambda: deque(maxlen=_RECENT), compare=False)
     peaks: dict[str, Any] | None = None
     finished: dict[str, Any] | None = None
     # The best score of the completed trials; and of all that are measured, None once it must be looked for.
@@ -174,6 +181,7 @@ class Results:
         program = sys.intern(event["program"])
         self.trials[trial.id] = TrialRecord(trial, program, event["parameters"])
         self.statuses["running"] += 1
+        self.tallies[program].begin(settings)
         if begun_before:
             self._recount()
 
@@ -182,6 +190,7 @@ class Results:
         record.epochs, record.step = event["epoch"], event["step"]
         record.metrics = {name: event[name] for name in METRICS}
         record.collapsed = event["collapsed"]
+        self.tallies[record.program].done += 1
         self.curves.append(event)
         score = self.score(record.trial.id, record.metrics)
         record.best = min(score, record.best or score)
@@ -198,6 +207,9 @@ class Results:
         self.statuses[event["status"]] += 1
         record.status, record.seconds = event["status"], event["seconds"]
         record.error = event.get("error", "")
+        if record.status in _ENDED:
+            self.tallies[record.program].end(record.trial.settings, record.epochs)
+            self.ended.append(record.trial.id)
         if record.status == "completed":
             score = self.score(record.trial.id, record.metrics)
             self._best_completed = min(score, self._best_completed or score)
@@ -220,6 +232,14 @@ class Results:
         scores = (self.score(record.trial.id, record.metrics) for record in done)
         self._best_completed = min(scores, default=None)
         self._leader = None
+        self.ended.clear()
+        self.tallies.clear()
+        for record in self.trials.values():
+            tally, settings = self.tallies[record.program], record.trial.settings
+            tally.begin(settings)
+            tally.done += record.epochs
+            if record.status in _ENDED:
+                tally.end(settings, record.epochs)
 
     @property
     def done(self) -> int:

@@ -1,11 +1,11 @@
 """The live view of a sweep: calm lines on a terminal, plain ones in a log, tables at the end."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from typing import Self
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table as Grid
@@ -13,21 +13,22 @@ from rich.text import Text
 
 from bench.record import Results
 from bench.report.conditions import conditions
-from bench.report.facts import Facts
+from bench.report.facts import Facts, ProgramFacts
 from bench.report.leaderboard import failed, leaderboard
 from bench.report.table import to_rich
 from bench.report.tables import programs, timing, totals
 
 _REDRAW_S = 0.25
 _MOST_PROGRAMS = 20
+_MOST_LIVE = 6  # programs with a line of their own while a sweep runs
 
 
 class Progress:
     """Shows how a sweep goes on, as a context manager around its loop.
 
     Args:
-        console: where. On a terminal three lines are redrawn in place; elsewhere plain lines follow
-            each other.
+        console: where. On a terminal a few lines are redrawn in place: the whole sweep, what ended last, a
+            line a program; elsewhere plain lines follow each other.
         planned: trials known at the start.
         clock: seconds; injected by tests.
         every_s: seconds between two plain lines.
@@ -98,15 +99,40 @@ def _line(facts: Facts) -> str:
 
 def _lines(facts: Facts) -> Group:
     """Never wrapped: a narrow terminal cuts the lines instead."""
-    bar = Grid.grid(padding=(0, 2, 0, 0))
+    rest = [facts.times(), f"Best so far: {facts.best or 'unknown'}"]
+    rest += [f"Newest: {text}" for text in facts.recent[:1]]
+    rest += [f"        {text}" for text in facts.recent[1:]]
+    whole = _bars([(facts.share, facts.work())], 24, "cyan")
+    parts: list[RenderableType] = [
+        whole,
+        *(Text(text, no_wrap=True, overflow="ellipsis") for text in rest),
+    ]
+    if len(facts.programs) > 1:
+        parts.append(_programs(facts.programs))
+    return Group(*parts)
+
+
+def _programs(programs: Sequence[ProgramFacts]) -> Group:
+    """A line each, of the first few."""
+    rows = [
+        (p.share, f"{p.program}  {p.done:,} of {p.trials:,} trials, {p.speed}")
+        for p in programs[:_MOST_LIVE]
+    ]
+    more = programs[_MOST_LIVE:]
+    done = sum(p.done == p.trials for p in more)
+    left = [Text(f"{len(more):,} more programs, {done:,} of them done", "dim")] if more else []
+    return Group(_bars(rows, 12, "blue"), *left)
+
+
+def _bars(rows: Iterable[tuple[float, str]], width: int, color: str) -> Grid:
+    """A bar, the percentage, and words, a row each."""
+    grid = Grid.grid(padding=(0, 2, 0, 0))
     for _ in range(3):
-        bar.add_column(no_wrap=True, overflow="ellipsis")
-    share = ProgressBar(
-        total=1.0, completed=facts.share, width=24, complete_style="cyan", finished_style="green"
-    )
-    bar.add_row(share, f"{facts.share:.0%}", facts.work())
-    rest = (facts.times(), f"Best so far: {facts.best or 'unknown'}")
-    return Group(bar, *(Text(text, no_wrap=True, overflow="ellipsis") for text in rest))
+        grid.add_column(no_wrap=True, overflow="ellipsis")
+    for share, words in rows:
+        bar = ProgressBar(1.0, share, width, complete_style=color, finished_style="green")
+        grid.add_row(bar, f"{share:4.0%}", words)
+    return grid
 
 
 def final(console: Console, results: Results, top: int = 10) -> None:

@@ -4,6 +4,7 @@ from io import StringIO
 import pytest
 from made_up_sweep import FINISH, RUN, Event, begin, end, epoch, failed, program, train
 from rich.console import Console
+from rich.text import Text
 
 from bench.record import Results
 from bench.report import Progress, final
@@ -158,6 +159,34 @@ def test_drawing_scores_no_trial_again(
         progress.refresh(results, 2, 2, 4)
     assert len(calls) == 1, "the new epoch's own"
     assert "87.5 %" in lines(log)[-1]
+
+
+def test_programs_and_what_ended_last_have_lines(terminal: Console, clock: Clock) -> None:
+    trials = [Trial.create({"features": features, "epochs": 2}, {}) for features in (8, 16, 24)]
+    results = Results()
+    told = [RUN, program("aa", [t.id for t in trials[:2]]), program("bb"), begin(trials[0], "aa"),
+            begin(trials[2], "bb"), train("aa", 0.25), epoch(trials[0], 1, 0.75),
+            end(trials[0], "diverged", error="no longer finite")]  # fmt: skip
+    for event in told:
+        results.add(event)
+    with Progress(terminal, planned=3, clock=clock) as progress:
+        progress.refresh(results, 2, 1, 6)
+    text = " ".join(Text.from_ansi(terminal.file.getvalue()).plain.split())
+    assert f"Newest: {trials[0].id} diverged: no longer finite with features=8" in text
+    assert "50% aa 1 of 2 trials, 25.0 ms/step" in text
+    assert "0% bb 0 of 1 trials, unknown ms/step" in text
+
+
+def test_many_programs_are_counted_instead(terminal: Console, clock: Clock) -> None:
+    results = Results()
+    for event in (RUN, *(program(f"p{n}", ["t"]) for n in range(9))):
+        results.add(event)
+    with Progress(terminal, planned=9, clock=clock) as progress:
+        progress.refresh(results, 0, 0, 9)
+    text = terminal.file.getvalue()
+    assert "3 more programs, 0 of them done" in text
+    assert "p5" in text
+    assert "p6" not in text
 
 
 def test_an_error_in_the_loop_gives_the_terminal_back(terminal: Console, clock: Clock) -> None:
