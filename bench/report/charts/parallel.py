@@ -1,0 +1,86 @@
+"""Parallel coordinates: every row a line across several axes."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from bench.report.charts.fields import Field, Row, as_field, is_number, label, numeric
+from bench.report.charts.spec import Spec, chart, tooltip
+
+
+def parallel(
+    rows: Sequence[Row],
+    axes: Sequence[Field | str],
+    color: Field | str,
+    title: str = "",
+    name: Field | str | None = None,
+) -> Spec:
+    """A line for each row, from axis to axis, coloured by a number; the greatest lie on top.
+
+    Args:
+        rows: a line each.
+        axes: each from its least value, below, to its greatest; names have places of their own.
+        color: of a line.
+        title: above it.
+        name: what a line is called under the pointer.
+    """
+    fields, color = [as_field(axis) for axis in axes], as_field(color)
+    shades = color.of(rows)
+    order = sorted(
+        (n for n, s in enumerate(shades) if is_number(s)), key=lambda number: shades[number]
+    )
+    names = as_field(name).of(rows) if name is not None else list(map(str, range(len(rows))))
+    data: list[dict[str, Any]] = []
+    ticks: list[dict[str, Any]] = []
+    for field in fields:
+        values = field.of(rows)
+        heights, marks = _placed(values, field.log)
+        data += [
+            {"axis": field.words, "y": heights[n], "row": n, "color": shades[n], "name": names[n],
+             "value": label(values[n])}
+            for n in order
+        ]  # fmt: skip
+        ticks += [{"axis": field.words, "y": y, "text": text} for text, y in marks]
+    place = {"field": "axis", "type": "nominal", "sort": [f.words for f in fields], "title": None,
+             "axis": {"orient": "top", "labelAngle": 0, "domain": False, "grid": True, "gridOpacity": 1,
+                      "ticks": False, "labelLimit": 120}}  # fmt: skip
+    up = {"field": "y", "type": "quantitative", "axis": None, "scale": {"domain": [-0.04, 1.04]}}
+    told = tooltip(
+        name=(as_field(name or "row"), [""]), color=(color, [0.0]), value=(Field("", "value"), [""])
+    )
+    shade = {"field": "color", "type": "quantitative", "title": color.words, "scale": {"zero": False},
+             "legend": {"format": ".1%" if color.percent else ".3~g"}}  # fmt: skip
+    line = {
+        "mark": {"type": "line", "strokeWidth": 1.2, "opacity": 0.55},
+        "encoding": {"detail": {"field": "row"}, "color": shade, "tooltip": told},
+    }
+    text = {
+        "data": {"values": ticks},
+        "mark": {"type": "text", "align": "left", "dx": 5, "fontSize": 10, "fontWeight": 600},
+        "encoding": {"text": {"field": "text"}},
+    }
+    width = max(480, min(1040, 120 * len(fields)))
+    return chart(data, title, width=width, encoding={"x": place, "y": up}, layer=[line, text])
+
+
+def _placed(values: Sequence[Any], log: bool) -> tuple[list[float | None], list[tuple[str, float]]]:
+    """Heights from 0 to 1, and what to write at which height."""
+    if numeric(values):
+        known = sorted({value for value in values if value is not None})
+        log = log and known[0] > 0
+
+        def scaled(value: float) -> float:
+            return math.log(value) if log else float(value)
+
+        low, high = scaled(known[0]), scaled(known[-1])
+
+        def height(value: Any) -> float | None:
+            if value is None:
+                return None
+            return round((scaled(value) - low) / (high - low), 4) if high > low else 0.5
+
+        shown = known if len(known) <= 8 else [known[0], known[-1]]
+        return [height(v) for v in values], [(label(v), height(v) or 0.0) for v in shown]
+    levels = sorted({label(value) for value in values})
+    heights = {v: n / (len(levels) - 1) if len(levels) > 1 else 0.5 for n, v in enumerate(levels)}
+    return [heights[label(value)] for value in values], list(heights.items())
