@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from bench.experiments.pictures import ClassWeights, Curves, HeatMap, Picture, Regression
 from bench.experiments.questions import (
     Better,
     Collapses,
@@ -25,6 +26,7 @@ class Log:
         about: what was done, and what must be known to compare.
         reported: figures, of which the log gives no more than one run each.
         questions: what it concluded, and what one would ask of it.
+        pictures: of runs of its parts.
     """
 
     config: str
@@ -32,6 +34,7 @@ class Log:
     about: str
     reported: tuple[Reported, ...]
     questions: tuple[Question, ...]
+    pictures: tuple[Picture, ...] = ()
 
 
 def _sides(config: str, name: str, worse: Any, better: Any) -> tuple[Side, Side]:
@@ -90,6 +93,14 @@ TRAFFIC = Log(
         Ranking("models rank after 3 epochs as after 10", Side(_REGULARISE), 3),
         Ranking("the same, of the first models", Side(_START), 3),
     ),
+    (
+        HeatMap(_GRID, "units", "dense_layers"),
+        HeatMap(_GRID, "features", "filter_repeats"),
+        Regression(_GRID, "units", log=True),
+        Regression(_GRID, "dense_layers"),
+        Regression(_GRID, "features", log=True),
+        Regression(_GRID, "parameters", log=True),
+    ),
 )  # fmt: skip
 
 _UNSCALED = (
@@ -122,6 +133,11 @@ FILTERS = Log(
         Better("100 filters in the tenth convolution are better than 50",
                *_sides("mnist_filters.py:regular", "last_filters", 50, 100)),
     ),
+    (
+        HeatMap("mnist_filters.py:regular", "last_filters", "hidden"),
+        HeatMap("mnist_filters.py:regular,batches", "batch_size", "learning_rate"),
+        HeatMap("mnist_filters.py:regular,rates", "optimizer", "learning_rate"),
+    ),
 )  # fmt: skip
 
 _WIDTH = "fashion.py:architecture"
@@ -150,6 +166,11 @@ FASHION = Log(
                *_sides("fashion.py:regularise", "activation_dropout", 0.0, 0.2)),
         Better("adamw is better than adam", *_sides("fashion.py:optimizer", "optimizer", "adam", "adamw")),
     ),
+    (
+        Curves(_WIDTH, "conv_layers"),
+        Regression("fashion.py:search", "conv_layers"),
+        Regression("fashion.py:search", "filters", log=True),
+    ),
 )  # fmt: skip
 
 MLP = Log(
@@ -165,6 +186,11 @@ MLP = Log(
         Collapses("from zeros, hidden layers do not learn: three layers end with one class throughout",
                   Side("mnist_mlp.py:three_layers", _ZERO)),
         Collapses("one layer from zeros does not learn either", Side("mnist_mlp.py:one_layer", _ZERO)),
+    ),
+    (
+        HeatMap("mnist_mlp.py:one_layer", "learning_rate", "batch_size"),
+        ClassWeights("mnist_mlp.py:one_layer"),
+        HeatMap("mnist_mlp.py:three_layers", "learning_rate", "batch_size"),
     ),
 )  # fmt: skip
 

@@ -1,15 +1,19 @@
 """`docs/experiments.md`: a section a log, made of nothing but run directories and what the logs reported."""
 
-from collections import defaultdict
+import re
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from statistics import median
 from typing import Any
 
 from bench.experiments.effects import effects
 from bench.experiments.logs import LOGS, Log
+from bench.experiments.pictures import Picture
 from bench.experiments.runs import Run
 from bench.layers import ShapeError
 from bench.report import stats, units
+from bench.report.charts import Spec, svg
+from bench.report.diagnosis import RULE, diagnosis
 from bench.report.leaderboard import leaderboard
 from bench.report.table import Column, Table, to_markdown
 from bench.summary import summary, table
@@ -28,17 +32,41 @@ DATA holds the data sets ([how to fill it](../README.md#your-own-images)). The m
 same time, so that wall times and milliseconds are longer than they would be alone.
 
 ```
-python -m bench.experiments RUN… --out=docs/experiments.md
+python -m bench.experiments docs/experiments/*/ --out=docs/experiments.md
 ```"""
 
 
-def page(runs: Iterable[Run]) -> str:
-    """The whole page, in Markdown."""
-    by_config = {run.config: run for run in runs}
-    parts = [_INTRODUCTION]
-    for log in LOGS:
-        parts += _section(log, by_config)
-    return "\n\n".join(parts) + "\n"
+class Page:
+    """The whole page.
+
+    Args:
+        runs: of the logs' configs, one a part.
+        folder: how the page links to its pictures.
+
+    Attributes:
+        text: Markdown.
+        pictures: file name → SVG.
+    """
+
+    def __init__(self, runs: Iterable[Run], folder: str):
+        self.folder = folder
+        self.pictures: dict[str, str] = {}
+        by_config = {run.config: run for run in runs}
+        parts = [_INTRODUCTION]
+        for log in LOGS:
+            parts += _section(log, by_config)
+            for picture in log.pictures:
+                if picture.config in by_config and (
+                    spec := picture.spec(by_config[picture.config])
+                ):
+                    parts.append(self._drawn(picture, spec))
+        self.text = "\n\n".join(parts) + "\n"
+
+    def _drawn(self, picture: Picture, spec: Spec) -> str:
+        name = re.sub(r"\W+", "_", f"{picture.config} {picture.caption}")[:80].strip("_")
+        self.pictures[f"{name}.svg"] = svg(spec)
+        part = picture.config.partition(":")[2]
+        return f"`{part}`: {picture.caption}\n\n![{picture.caption}]({self.folder}/{name}.svg)"
 
 
 def _section(log: Log, runs: Mapping[str, Run]) -> Iterator[str]:
@@ -88,12 +116,22 @@ def _questions(log: Log, runs: Mapping[str, Run]) -> Table:
 
 
 def _trained(own: Iterable[Run]) -> Table:
-    columns = ("part", "command", "trials", "wall time", "training", "test examples", "on")
+    columns = (
+        "part",
+        "command",
+        "trials",
+        "of them",
+        "wall time",
+        "training",
+        "test examples",
+        "on",
+    )
     rows = tuple(
         (
             run.config.partition(":")[2],
             run.command,
             _trials(run),
+            _diagnoses(run),
             units.seconds(stats.totals(run.results).whole_s),
             units.seconds(stats.totals(run.results).train_s),
             units.count(run.test_examples),
@@ -101,12 +139,18 @@ def _trained(own: Iterable[Run]) -> Table:
         )
         for run in own
     )
-    return Table("What was trained", tuple(map(Column, columns)), rows)
+    return Table("What was trained", tuple(map(Column, columns)), rows, f"Of them: {RULE}")
 
 
 def _trials(run: Run) -> str:
     counts = stats.totals(run.results).statuses
     return ", ".join(f"{units.count(n)} {status}" for status, n in counts.items())
+
+
+def _diagnoses(run: Run) -> str:
+    classes = stats.newest_run(run.results)["data"]["classes"]
+    counts = Counter(diagnosis(record, classes) for record in run.results.trials.values())
+    return ", ".join(f"{units.count(n)} {kind}" for kind, n in sorted(counts.items()))
 
 
 def _machine(run: Run) -> str:

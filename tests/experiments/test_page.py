@@ -36,6 +36,24 @@ def test_the_page(taper, tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_pictures_lie_beside_it(tmp_path):
+    settings = [
+        {"model": "convnet", "last_filters": f, "hidden": h}
+        for f in (50, 60)
+        for h in ((20,), (40,))
+    ]
+    run = made_up.write(
+        tmp_path / "run",
+        "mnist_filters.py:regular",
+        settings,
+        lambda s, _: accuracy(s["hidden"][0] / 50),
+    )
+    assert main([str(run), f"--out={tmp_path / 'page.md'}"]) == 0
+    (picture,) = (tmp_path / "page").iterdir()
+    assert picture.read_text().startswith("<svg")
+    assert f"](page/{picture.name})" in (tmp_path / "page.md").read_text()
+
+
 def test_it_is_printed_without_out(taper, capsys):
     assert main([str(taper)]) == 0
     assert capsys.readouterr().out.startswith("# Experiments\n")
