@@ -41,7 +41,7 @@ def scatter(
             told[column] = (as_field(field), found[column])
     told |= {"x": (x, found["x"]), "y": (y, found["y"])}
     encoding: dict[str, Any] = {
-        "x": position(x, "x", found["x"]),
+        "x": position(x, "x", found["x"], at_values=True),
         "y": position(y, "y", found["y"]),
         "tooltip": tooltip(**told),
     }
@@ -61,7 +61,7 @@ def scatter_with_regression(
 ) -> Spec:
     """As `scatter`, with the mean at each value that several rows share; and for numbers a straight line.
 
-    The line is of least squares, over log x where x is logarithmic. Its slope and R² are the subtitle.
+    The line is of least squares, over log x where x is logarithmic. Its rise and R² are the subtitle.
     """
     x, y = as_field(x), as_field(y)
     drawn = scatter(rows, x, y, title, name)
@@ -71,7 +71,7 @@ def scatter_with_regression(
         log = x.log and min(a for a, _ in known) > 0 if known else False
         line = regression([a for a, _ in known], [b for _, b in known], log)
         if line is not None:
-            drawn["title"] = {"text": title, "subtitle": _words(line, y, log)}
+            drawn["title"] = {"text": title, "subtitle": _words(line, known, y, log)}
             drawn["layer"].append(_line(known, line, log))
     means = _means(known) if numeric(xs) else _means([(label(a), b) for a, b in known])
     if means:
@@ -100,9 +100,14 @@ def regression(
     return found if all(map(math.isfinite, found)) else None
 
 
-def _words(line: tuple[float, float, float], y: Field, log: bool) -> str:
-    slope = f"{100 * line[1]:+.2g} points" if y.percent else f"{line[1]:+.2g}"
-    return f"{slope} {'a decade' if log else 'for each unit'}, R² {line[2]:.2f}"
+def _words(
+    line: tuple[float, float, float], known: Sequence[tuple[float, float]], y: Field, log: bool
+) -> str:
+    """By how much the line rises over all of x, which says more than its slope for each unit."""
+    low, high = (end(a for a, _ in known) for end in (min, max))
+    rise = line[1] * (math.log10(high / low) if log else high - low)
+    told = f"{100 * rise:+.2g} points" if y.percent else f"{rise:+.2g}"
+    return f"{told} from {label(low)} to {label(high)}, R² {line[2]:.2f}"
 
 
 def _line(
