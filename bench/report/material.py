@@ -63,12 +63,17 @@ class Material:
 
     @cached_property
     def axes(self) -> tuple[Field, ...]:
-        """The hyperparameters that vary, seeds left out; logarithmic as drawn, or over a decade or more."""
+        """The hyperparameters that vary, seeds left out.
+
+        Logarithmic are those whose logarithm is drawn uniformly, and values over a decade or more if not
+        drawn uniformly themselves.
+        """
         records = self.results.trials.values()
 
         def log(axis: str) -> bool:
             values = {record.trial.settings.get(axis) for record in records} - {None}
-            return "log_uniform" in self.space.get(axis, "") or over_decade(values)
+            drawn = self.space.get(axis, "").partition("(")[0]
+            return "log" in drawn or ("uniform" not in drawn and over_decade(values))
 
         return tuple(
             Field(a, log=log(a)) for a in varying(self.results) if a not in SEEDS and " " not in a

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.report.charts.fields import Field, Row, as_field
-from bench.report.charts.spec import COLORS, LONG_AGO, Spec, chart, columns, position, tooltip
+from bench.report.charts.spec import COLORS, GRAY, Spec, chart, columns, position, tooltip
 
 _MOST_NAMED = len(COLORS) - 1  # the others are gray, and told apart under the pointer
 
@@ -32,7 +32,7 @@ def lines(
     x, y, series = as_field(x), as_field(y), as_field(series)
     found = {"x": x.of(rows), "y": y.of(rows), "series": list(map(str, series.of(rows)))}
     names = list(dict.fromkeys(found["series"]))
-    colors = [*COLORS[:_MOST_NAMED], *[LONG_AGO] * len(names)][: len(names)]
+    colors = [*COLORS[:_MOST_NAMED], *[GRAY] * len(names)][: len(names)]
     told = {"series": (series, names), "x": (x, found["x"]), "y": (y, found["y"])}
     encoding: dict[str, Any] = {
         "x": position(x, "x", found["x"]),

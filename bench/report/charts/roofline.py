@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from bench.report.charts.fields import Field, Row
-from bench.report.charts.spec import LONG_AGO, NEWEST, Spec, chart, columns, position, tooltip
+from bench.report.charts.spec import BLUE, GRAY, Spec, chart, columns, position, tooltip
 
 
 def roofline(
@@ -28,8 +28,8 @@ def roofline(
         "x": position(x, "x", [*ends, *found["x"]]),
         "y": position(y, "y", [*(row["y"] for row in roof), *found["y"]]),
     }
-    line = {"type": "line", "color": LONG_AGO, "strokeWidth": 2}
-    point = {"type": "point", "filled": True, "size": 70, "color": NEWEST, "opacity": 0.9}
+    line = {"type": "line", "color": GRAY, "strokeWidth": 2}
+    point = {"type": "point", "filled": True, "size": 70, "color": BLUE, "opacity": 0.9}
     layer = [
         {"data": {"values": roof}, "mark": line, "encoding": encoding},
         {"mark": point, "encoding": {**encoding, "tooltip": told}},

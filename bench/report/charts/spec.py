@@ -13,7 +13,8 @@ SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 WIDTH, HEIGHT = 460, 270
 # Okabe and Ito, "Color universal design", 2008: told apart by the colour-blind too; black is for text.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999")
-LONG_AGO, NEWEST = "#b8bec4", "#0072b2"
+BLUE, ORANGE = COLORS[:2]
+GRAY = "rgba(140, 149, 159, 0.5)"  # of what is behind, on white and on dark
 FONT = "system-ui, -apple-system, 'Segoe UI', 'Liberation Sans', sans-serif"
 _MOST_MARKS = 6
 _PERCENT = "format(100 * datum.value, '.4~g') + ' %'"
@@ -128,7 +129,7 @@ def config(dark: bool = False) -> Spec:
         "legend": {"labelColor": faint, "titleColor": ink, "titleFontWeight": "normal", "orient": "bottom",
                    "titleFontSize": 12, "labelFontSize": 11, "symbolStrokeWidth": 2, "columns": 3,
                    "gradientLength": 160},
-        "mark": {"color": NEWEST},
+        "mark": {"color": BLUE},
         "header": {"labelColor": faint, "titleColor": ink, "titleFontWeight": "normal"},
         "text": {"color": ink},
         "rule": {"color": faint},

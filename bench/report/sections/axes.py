@@ -1,5 +1,6 @@
 """What the hyperparameters that vary do to the accuracy."""
 
+from collections import Counter
 from itertools import permutations
 
 from bench.report import units
@@ -109,12 +110,11 @@ def seeds(material: Material) -> Section:
     title, rows = "Spread over seeds", material.measured
     keys = [axis.key for axis in material.axes]
     names = [" ".join(f"{key}={units.setting(row.get(key))}" for key in keys) for row in rows]
-    counts = {name: names.count(name) for name in dict.fromkeys(names)} if _vary(rows) else {}
-    several = {name for name, count in counts.items() if count > 1}
-    if not several:
+    several = [name for name, count in Counter(names).items() if count > 1]
+    if not several or not _vary(rows):
         return Section(title, ("No setting was trained with more than one seed.",))
-    first = sorted(several, key=names.index)[:_MOST_SETTINGS]
-    shown = [{"setting": n, **row} for n, row in zip(names, rows, strict=True) if n in set(first)]
+    first = set(several[:_MOST_SETTINGS])
+    shown = [{"setting": n, **row} for n, row in zip(names, rows, strict=True) if n in first]
     note = "Of trials that differ in a seed alone: from the least to the greatest, and the median."
     if len(several) > len(first):
         note += f" Shown: {len(first)} of {len(several):,} settings, those with the best trials."
