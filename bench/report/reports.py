@@ -13,7 +13,7 @@ from bench.report.sections.curves import epochs, pair
 from bench.report.sections.speed import seconds
 from bench.report.speed import timings
 
-PICTURES = "pictures"
+FOLDER = "pictures"
 _MOST_TRIALS, _MOST_EFFECTS, _MOST_PROGRAMS = 8, 3, 12
 
 
@@ -30,25 +30,24 @@ def pictures(material: Material) -> dict[str, Spec]:
             found[f"effect-{number}"] = effect(material, axis)
         if len(axes) > 1:
             found["axes"] = together(material, axes[0], axes[1])
-        found["seconds"], found["parameters"] = fronts(material)
+        found["cost-seconds"], found["cost-parameters"] = fronts(material)
     programs = timings(material.results)
     if programs:
         found["timing"] = seconds(sorted(programs, key=lambda t: -t.train_s)[:_MOST_PROGRAMS])
     return found
 
 
-def markdown(material: Material, drawn: Drawn) -> str:
-    """`report.md`, with links to what was drawn."""
-    shown = {name.capitalize(): f"{PICTURES}/{name}.svg" for name in drawn.svg}
-    return report(material.results, shown, drawn.why)
-
-
-def html(material: Material, drawn: Drawn) -> str:
-    """`report.html`."""
-    return page(
+def reports(material: Material, drawn: Drawn) -> dict[str, bytes]:
+    """Both, and the files that they link to, by path inside the run directory."""
+    paths = {name: f"{FOLDER}/{name}.svg" for name in drawn.svg}
+    shown = {name.replace("-", " "): path for name, path in paths.items()}
+    whole = page(
         title(material.results),
         best_sentence(material.results),
         sections(material),
         drawn.bundle,
         drawn.why,
     )
+    texts = {paths[name]: svg for name, svg in drawn.svg.items()}
+    texts |= {"report.md": report(material.results, shown, drawn.why), "report.html": whole}
+    return {path: text.encode() for path, text in texts.items()}

@@ -20,7 +20,7 @@ from bench.record import METRICS, SCHEMA, RecordError, Results, TrialRecord, wri
 from bench.report import stats
 from bench.report.charts.static import draw
 from bench.report.material import gather
-from bench.report.reports import PICTURES, html, markdown, pictures
+from bench.report.reports import pictures, reports
 from bench.report.speed import Timing, timings
 
 _AFTER = (
@@ -58,13 +58,10 @@ def write_views(
     with told(workdir):
         material = gather(workdir, results, dataset, data_dir)
         drawn = draw(pictures(material))
-        reports = {"report.md": markdown(material, drawn), "report.html": html(material, drawn)}
-    if drawn.svg:
-        make_folder(workdir / PICTURES)
-    for name, svg in drawn.svg.items():
-        write_file(workdir / PICTURES / f"{name}.svg", svg.encode())
-    for name, text in reports.items():
-        write_file(workdir / name, text.encode())
+        contents = reports(material, drawn)
+    for path, content in contents.items():
+        make_folder((workdir / path).parent)
+        write_file(workdir / path, content)
 
 
 @contextmanager
