@@ -1,4 +1,4 @@
-"""Reads what a run directory tells other tools, of this machine or another: `run.json` and `trials.csv`.
+"""Reads what a run directory, of this machine or another, tells: `config.json`, `run.json`, `trials.csv`.
 
 Nobody vouches for these files. What later code relies on is checked here, and nothing else comes out than
 plain values or a `RecordError`.
@@ -23,6 +23,23 @@ _PLAIN = {"": None, "True": True, "False": False}
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[-+]?[0-9]+)?")
 
 
+def read_config(workdir: Path) -> dict[str, Any]:
+    """`config.json`: `dataset`, `data`, `fingerprint`, `space` as text for each axis, and more.
+
+    Raises:
+        RecordError: there is no such file; it is damaged, over `MOST_BYTES`, or of a newer schema.
+    """
+    path = workdir / "config.json"
+    content = _object(path)
+    check_schema(content.get("schema"), str(path))
+    for name, kind in (("dataset", str), ("fingerprint", str), ("data", dict), ("space", dict)):
+        if not isinstance(content.get(name), kind):
+            raise RecordError(f"{path}: {name} is missing or damaged: restore the file")
+    if not all(isinstance(axis, str) for axis in content["space"].values()):
+        raise RecordError(f"{path}: space holds what is no axis: restore the file")
+    return content
+
+
 def read_run(workdir: Path) -> dict[str, Any]:
     """`run.json`: `schema`, `hardware`, `software`, `data`, `programs`, `totals`, …, of `report.views`.
 
@@ -34,13 +51,7 @@ def read_run(workdir: Path) -> dict[str, Any]:
             newer schema.
     """
     path = workdir / "run.json"
-    text = _text(path)
-    try:
-        content = _json(text)
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"{path} is damaged ({brief(error)}): restore the file") from error
-    if not isinstance(content, dict):
-        raise RecordError(f"{path} holds no object: write it again with python -m bench.report")
+    content = _object(path)
     check_schema(content.get("schema"), str(path))
     programs = content.get("programs")
     if not isinstance(programs, list) or not all(
@@ -50,6 +61,17 @@ def read_run(workdir: Path) -> dict[str, Any]:
     for name in ("hardware", "software", "data", "totals"):
         if not isinstance(content.get(name), dict | None):
             raise RecordError(f"{path}: {name} is no object: restore the file")
+    return content
+
+
+def _object(path: Path) -> dict[str, Any]:
+    text = _text(path)
+    try:
+        content = _json(text)
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"{path} is damaged ({brief(error)}): restore the file") from error
+    if not isinstance(content, dict):
+        raise RecordError(f"{path} holds no object: write it again with python -m bench.report")
     return content
 
 

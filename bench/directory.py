@@ -16,6 +16,7 @@ import numpy as np
 from bench import files
 from bench.blueprint import Blueprint
 from bench.checkpoint import Checkpoints, Saved
+from bench.data import Dataset
 from bench.errors import brief
 from bench.journal import Journal, Position, RecordError, finite, holds, write_file
 from bench.lock import locked
@@ -116,9 +117,9 @@ class RunDirectory:
         """To be called before anything is computed by it."""
         write_file(self.path / PLAN, json.dumps(blueprint.to_json(), indent=1).encode())
 
-    def write_views(self) -> None:
-        """Writes the tables and reports, from the results."""
-        write_views(self.path, self.results)
+    def write_views(self, dataset: Dataset) -> None:
+        """Writes the tables and reports, from the results and what was learned."""
+        write_views(self.path, self.results, dataset)
 
 
 def read_plan(workdir: Path) -> Blueprint | None:

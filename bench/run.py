@@ -90,7 +90,7 @@ class Run:
             with Stop(self._limit_s()) as stop:
                 results = self._train(saved, results, stop)
         final(self.console, results)
-        names = ("report.md", "trials.csv", "curves.parquet", "run.json", "best.npz")
+        names = ("report.html", "report.md", "trials.csv", "curves.parquet", "run.json", "best.npz")
         found = ", ".join(name for name in names if (options.workdir / name).exists())
         self.say(f"written to {options.workdir}: {found}")
         if self.reason != "completed":
@@ -108,7 +108,7 @@ class Run:
         self.say(f"{workdir} is finished; its report follows")
         try:
             with locked(workdir):
-                write_views(workdir, results)
+                write_views(workdir, results, self.dataset)
         except RecordError as error:
             self.say(f"its files stay as they are: {error}")
 
@@ -191,13 +191,13 @@ class Run:
         except BaseException as error:
             # The first error is the one to tell.
             with contextlib.suppress(RecordError, MemoryError):
-                directory.write_views()
+                directory.write_views(self.dataset)
             if isinstance(error, JaxRuntimeError | MemoryError):
                 raise DeviceError(
                     f"the device failed ({brief(error)}); the same command goes on from the last checkpoint"
                 ) from error
             raise
-        directory.write_views()
+        directory.write_views(self.dataset)
         self.kept = directory.checkpoints.wait()
         return directory.results
 

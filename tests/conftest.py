@@ -30,6 +30,17 @@ def brief_peaks():
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_pictures():
+    """Every sweep ends with drawing its report, which takes a process of its own and a second."""
+    from bench.report import views
+    from bench.report.charts.static import Drawn
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(views, "draw", lambda specs: Drawn(why="not drawn in this test"))
+        yield
+
+
 @pytest.fixture(scope="session")
 def digits():
     """scikit-learn's handwritten digits, cut to 130 training examples, as small as the proofs allow."""

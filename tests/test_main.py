@@ -65,7 +65,7 @@ def test_smoke_trains_every_trial_and_leaves_the_run_directory(smoke):
     )
     assert {p.name for p in workdir.iterdir()} == {
         "config.json", "plan.json", "journal.jsonl", "trials.csv", "curves.parquet", "run.json",
-        "report.md", "best.npz", "checkpoints",
+        "report.md", "report.html", "pictures", "best.npz", "checkpoints",
     }  # fmt: skip
     assert done.stderr == ""  # no library has anything to say on a clean run
 

@@ -157,7 +157,7 @@ def test_killed_between_any_two_writes(whole, tmp_path_factory, places):
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Journal, "append", dies)
-            patch.setattr("bench.directory.RunDirectory.write_views", lambda _: None)
+            patch.setattr("bench.directory.RunDirectory.write_views", lambda *_: None)
             try:
                 sweep(workdir)
             except Killed:

@@ -21,6 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.report", description=__doc__)
     parser.add_argument("run", metavar="RUN", type=Path, help="a run directory")
     parser.add_argument("--top", type=int, default=10, help="trials to list (default: %(default)s)")
+    parser.add_argument(
+        "--data_dir",
+        help="where data sets lie, for the confusion matrix: mnist/, fashion-mnist/, …",
+    )
     options = parser.parse_args(arguments)
     console = Console()
     try:
@@ -30,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             show(console, measured)
             return 0
         results = Results.read(options.run)
-        write_views(options.run, results)
+        write_views(options.run, results, data_dir=options.data_dir)
         with told(options.run):
             final(console, results, options.top)
     except ConvoyError as error:

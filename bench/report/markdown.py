@@ -1,4 +1,6 @@
-"""`report.md`: the tables as one page."""
+"""`report.md`: the tables as one page, and pictures."""
+
+from collections.abc import Mapping
 
 from bench.record import Results
 from bench.report import stats
@@ -11,12 +13,25 @@ _TOP = 20
 _MOST = 100  # rows of any other table: a page is for reading, `trials.csv` and `run.json` have all
 
 
-def report(results: Results) -> str:
-    """The whole report, in Markdown."""
+def title(results: Results) -> str:
+    """The heading of a report."""
     name = stats.newest_run(results).get("data", {}).get("name")
+    return f"Convoy: a sweep on {name or 'unknown data'}"
+
+
+def report(results: Results, pictures: Mapping[str, str] | None = None, note: str = "") -> str:
+    """The whole report, in Markdown.
+
+    Args:
+        results: of the run.
+        pictures: title → path of a picture, as seen from the report.
+        note: on pictures that are not there.
+    """
     tables = [leaderboard(results, _TOP), timing(results), programs(results), totals(results)]
     tables += [table for table in (failed(results), incomplete(results)) if table.rows]
     tables.append(conditions(results))
-    parts = [f"# Convoy: a sweep on {name or 'unknown data'}", best_sentence(results)]
-    parts += [to_markdown(table.head(_MOST)) for table in tables]
+    shown = [f"![{name}]({path})" for name, path in (pictures or {}).items()]
+    parts = [f"# {title(results)}", best_sentence(results), to_markdown(tables[0]), *shown]
+    parts += [f"Pictures: {note}."] if note else []
+    parts += [to_markdown(table.head(_MOST)) for table in tables[1:]]
     return "\n\n".join(parts) + "\n"

@@ -13,10 +13,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bench.data import Dataset
 from bench.errors import brief
+from bench.journal import make as make_folder
 from bench.record import METRICS, SCHEMA, RecordError, Results, TrialRecord, write_file
 from bench.report import stats
-from bench.report.markdown import report
+from bench.report.charts.static import draw
+from bench.report.material import gather
+from bench.report.reports import pictures, reports
 from bench.report.speed import Timing, timings
 
 _AFTER = (
@@ -28,23 +32,36 @@ _CURVES = pa.schema(
 )
 
 
-def write_views(workdir: Path, results: Results) -> None:
-    """Writes `trials.csv`, `curves.parquet`, `run.json` and `report.md`.
+def write_views(
+    workdir: Path,
+    results: Results,
+    dataset: Dataset | None = None,
+    data_dir: Path | str | None = None,
+) -> None:
+    """Writes `trials.csv`, `curves.parquet`, `run.json`, `report.md` with its pictures, and `report.html`.
+
+    Args:
+        workdir: the run directory.
+        results: its journal, read.
+        dataset: that it learns, if it is at hand; else see `material.gather`.
+        data_dir: where data sets lie.
 
     Raises:
         RecordError: see `record.write_file`, each file is its old or its new self; or a journal that nobody
             but a forger writes.
     """
-    made = {
-        "trials.csv": trials_csv,
-        "curves.parquet": curves_parquet,
-        "run.json": run_json,
-        "report.md": lambda results: report(results).encode(),
-    }
+    made = {"trials.csv": trials_csv, "curves.parquet": curves_parquet, "run.json": run_json}
     for name, make in made.items():
         with told(workdir):
             content = make(results)
         write_file(workdir / name, content)
+    with told(workdir):
+        material = gather(workdir, results, dataset, data_dir)
+        drawn = draw(pictures(material))
+        contents = reports(material, drawn)
+    for path, content in contents.items():
+        make_folder((workdir / path).parent)
+        write_file(workdir / path, content)
 
 
 @contextmanager
@@ -56,7 +73,7 @@ def told(workdir: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError, IndexError, ArithmeticError) as error:
         raise RecordError(
             f"{workdir} holds what no sweep records ({type(error).__name__}: {brief(error)}); use another "
             "run directory"

@@ -5,16 +5,18 @@ import gzip
 import io
 import json
 import struct
+import tempfile
 import warnings
 import zipfile
 import zlib
 from functools import cache
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import numpy as np
 
-from bench.data import Preprocessing
+from bench.data import DataOptions, Preprocessing, load
 from bench.journal import finite
 from bench.record import Results
 from bench.report.views import run_json, trials_csv
@@ -23,6 +25,8 @@ from tests.fuzz.mutate import NUMBERS, altered, damaged
 from tests.report import made_up_sweep
 
 _EVENTS = [*made_up_sweep.sweep(), made_up_sweep.PEAKS, made_up_sweep.FINISH]
+_LATER = [event["trial"] for event in _EVENTS if event["event"] == "trial"][12:]
+_FEW = [event for event in _EVENTS if event.get("trial") not in _LATER]  # a report of them is quick
 
 # The types and shapes that a header of an array may claim.
 _DTYPES = (
@@ -78,13 +82,13 @@ def _arrays() -> dict[str, np.ndarray]:
 def _best() -> dict[str, np.ndarray]:
     about = {
         **Trial.create({"features": 4}, {}).to_json(),
-        "classes": ["a", "b"],
-        "preprocessing": Preprocessing(8, 8, 1, (0.5,), (0.25,)).to_json(),
+        "classes": ["a", "b", "c"],
+        "preprocessing": Preprocessing(4, 4, 3, (0.5,) * 3, (0.25,) * 3).to_json(),
         "metrics": {"test_accuracy": 0.5},
     }
     return {
         "about": np.array(json.dumps(about)), "test_predictions": np.zeros(3, np.int32),
-        "weights/0/kernel": np.ones((3, 3, 1, 4), np.float32), "weights/0/bias": np.zeros(4, np.float32),
+        "weights/0/kernel": np.ones((3, 3, 3, 4), np.float32), "weights/0/bias": np.zeros(4, np.float32),
     }  # fmt: skip
 
 
@@ -101,9 +105,25 @@ class Trap:
         return print, ("a pickle was run",)
 
 
+@cache
+def fingerprint() -> str:
+    """Of the valid data set, a fourth of it test data."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "a.npz").write_bytes(valid_npz())
+        options = DataOptions(valid_fraction=0.0, test_fraction=0.25)
+        return load(f"npz:{folder}/a.npz", options).fingerprint
+
+
 def npz(random: Random) -> bytes:
     """A damaged data set."""
     return _npz(random, _arrays())
+
+
+@cache
+def valid_best() -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **_best())
+    return file.getvalue()
 
 
 def best(random: Random) -> bytes:
@@ -217,13 +237,13 @@ def _change(random: Random, rows: list[list[str]]) -> None:
             rows.remove(row)
 
 
-def journal(random: Random) -> bytes:
+def journal(random: Random, few: bool = False) -> bytes:
     """Lines of a journal, damaged, altered, doubled, left out or out of order; most with a right checksum."""
-    bodies = list(_bodies())
+    events, bodies = _FEW if few else _EVENTS, list(_bodies(few))
     for _ in range(random.choice((1, 1, 2, 5))):
         kind = random.choice(_KINDS)
-        number = random.choice([n for n, event in enumerate(_EVENTS) if event["event"] == kind])
-        event = altered(random, finite(_EVENTS[number]))
+        number = random.choice([n for n, event in enumerate(events) if event["event"] == kind])
+        event = altered(random, finite(events[number]))
         if random.random() < 0.9:
             bodies[number] = event
         else:
@@ -232,13 +252,23 @@ def journal(random: Random) -> bytes:
         del bodies[random.randrange(len(bodies))]
     if random.random() < 0.1:
         random.shuffle(bodies)
-    whole = b"".join(b'%b,"crc32":"%08x"}\n' % (b[:-1], zlib.crc32(b[:-1] + b"}")) for b in bodies)
+    whole = _lines(bodies)
     return damaged(random, whole) if random.random() < 0.2 else whole
+
+
+@cache
+def valid_journal() -> bytes:
+    return _lines(_bodies(few=True))
+
+
+def _lines(bodies: list[bytes]) -> bytes:
+    """With their checksums."""
+    return b"".join(b'%b,"crc32":"%08x"}\n' % (b[:-1], zlib.crc32(b[:-1] + b"}")) for b in bodies)
 
 
 _KINDS = sorted({event["event"] for event in _EVENTS})
 
 
 @cache
-def _bodies() -> list[bytes]:
-    return [json.dumps(finite(event)).encode() for event in _EVENTS]
+def _bodies(few: bool) -> list[bytes]:
+    return [json.dumps(finite(event)).encode() for event in (_FEW if few else _EVENTS)]

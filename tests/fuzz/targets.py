@@ -1,5 +1,6 @@
 """What is fuzzed: each target writes one made-up file, or tree, and reads it as Convoy would."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +13,11 @@ from bench import artifacts, costs, tuned
 from bench.best import Trained
 from bench.data import folder, load, pixels
 from bench.record import Results
+from bench.report.charts.static import Drawn
+from bench.report.material import gather
+from bench.report.reports import pictures as pictures_of
+from bench.report.reports import reports
+from bench.report.views import told
 from tests.fuzz import pictures, tables, trees
 from tests.fuzz.mutate import altered, damaged
 
@@ -77,6 +83,39 @@ def _json(value: dict[str, Any], random: Random) -> bytes:
     return damaged(random, text) if random.random() < 0.3 else text
 
 
+_CONFIG = {
+    "schema": 2, "dataset": "npz:a.npz", "data": {"valid_fraction": 0.0, "test_fraction": 0.25},
+    "fingerprint": tables.fingerprint(),
+    "space": {"features": "(8, 16)", "learning_rate": "log_uniform(0.1, 1)"},
+}  # fmt: skip
+
+
+def _run(random: Random, place: Path) -> None:
+    """A run directory of which one file is altered, and the data that it learned."""
+    kind = random.choice(("journal", "journal", "best", "config"))
+    files = {
+        "journal.jsonl": tables.journal(random, few=True)
+        if kind == "journal"
+        else tables.valid_journal(),
+        "best.npz": tables.best(random) if kind == "best" else tables.valid_best(),
+        "config.json": altered(random, _CONFIG)
+        if kind == "config"
+        else json.dumps(_CONFIG).encode(),
+        "a.npz": tables.valid_npz(),
+    }
+    for name, content in files.items():
+        (place / name).write_bytes(content)
+
+
+def _reported(place: Path) -> None:
+    """Both reports of a run, as far as no process of its own draws them."""
+    results = Results.read(place)
+    with told(place):
+        material = gather(place, results, data_dir=place)
+        pictures_of(material)
+        reports(material, Drawn(bundle="0"))
+
+
 TARGETS = (
     Target("idx", _idx, lambda place: load("mnist", data_dir=place)),
     Target("npz", _file("a.npz", tables.npz), lambda place: load(f"npz:{place / 'a.npz'}")),
@@ -86,6 +125,8 @@ TARGETS = (
     Target("run.json", _file("run.json", tables.damaged_run), artifacts.read_run),
     Target("trials.csv", _file("trials.csv", tables.damaged_trials), artifacts.read_trials),
     Target("journal.jsonl", _file("journal.jsonl", tables.journal), Results.read),
+    Target("report.html", _run, _reported),
+    Target("config.json", _file("config.json", partial(_json, _CONFIG)), artifacts.read_config),
     Target("best.npz", _file("best.npz", tables.best), Trained.read),
     Target("costs", _cache(partial(_json, _COSTS), f"costs/{costs.file_name(CHIP)}"), costs.load),
     Target(

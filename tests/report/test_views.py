@@ -184,7 +184,14 @@ def test_all_views_are_written_and_only_they(
 ) -> None:
     results = read(events)
     write_views(tmp_path, results)
-    expected = {"journal.jsonl", "trials.csv", "curves.parquet", "run.json", "report.md"}
+    expected = {
+        "journal.jsonl",
+        "trials.csv",
+        "curves.parquet",
+        "run.json",
+        "report.md",
+        "report.html",
+    }
     assert {path.name for path in tmp_path.iterdir()} == expected
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     write_views(tmp_path, Results.read(tmp_path))

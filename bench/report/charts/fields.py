@@ -22,12 +22,14 @@ class Field:
         title: in words; the key's own without one.
         percent: a fraction of 1, shown in percent.
         log: on a logarithmic axis, where all values are over 0.
+        order: all names that there are, as they are to stand; sorted without it.
     """
 
     key: str
     title: str = ""
     percent: bool = False
     log: bool = False
+    order: tuple[str, ...] = ()
 
     @property
     def words(self) -> str:
@@ -76,19 +78,22 @@ def label(value: Any) -> str:
     return units.UNKNOWN if value is None else units.setting(value)
 
 
-def leveled(values: Sequence[Any], log: bool = False) -> tuple[list[str], list[str]]:
+def leveled(field: Field, rows: Sequence[Row]) -> tuple[list[str], list[str]]:
     """Values as few levels: names, and many different numbers as ranges, equally wide (`log`: in ratio).
 
     Returns:
         The level of each value, and all levels in their order.
     """
+    values = field.of(rows)
     known = {value for value in values if value is not None}
-    if not numeric(values):
+    if field.order:
+        order = list(field.order)
+    elif not numeric(values):
         order = sorted(map(label, known))
     elif len(known) <= MOST_LEVELS:
         order = list(dict.fromkeys(label(value) for value in sorted(known)))
     else:
-        return _ranges(values, log and min(known) > 0)
+        return _ranges(values, field.log and min(known) > 0)
     order += [units.UNKNOWN] if None in values else []
     return [label(value) for value in values], order
 

@@ -17,6 +17,7 @@ def heat_map(
     value: Field | str,
     title: str = "",
     step: int = _STEP,
+    scale: str = "linear",
 ) -> Spec:
     """The mean of `value` over the rows at each pair of levels of x and y, and how many they are.
 
@@ -27,9 +28,10 @@ def heat_map(
         value: what is averaged.
         title: above it.
         step: pixels of a cell's side.
+        scale: of the colours, as Vega-Lite names it: "sqrt" shows small values beside great ones.
     """
     x, y, value = as_field(x), as_field(y), as_field(value)
-    (xs, across), (ys, down) = (leveled(axis.of(rows), axis.log) for axis in (x, y))
+    (xs, across), (ys, down) = (leveled(axis, rows) for axis in (x, y))
     cells: dict[tuple[str, str], list[float]] = {}
     for a, b, found in zip(xs, ys, value.of(rows), strict=True):
         if is_number(found):
@@ -40,7 +42,9 @@ def heat_map(
         value=[float(f"{sum(v) / len(v):.6g}") for v in cells.values()],
         n=[len(v) for v in cells.values()],
     )
-    return _drawn(data, (x, across), (y, down), value, title, step)
+    spec = _drawn(data, (x, across), (y, down), value, title, step)
+    spec["layer"][0]["encoding"]["color"]["scale"]["type"] = scale
+    return spec
 
 
 def _drawn(
@@ -70,7 +74,7 @@ def _drawn(
         "y": {"field": "y", **place(*y)},
     }
     color = {"field": "value", "type": "quantitative", "title": value.words, "scale": {"zero": False},
-             "legend": {"format": ".1%" if value.percent else ".3~g", "gradientLength": 120}}  # fmt: skip
+             "legend": {"format": ".1%" if value.percent else ".3~g"}}  # fmt: skip
     written = "format(100 * datum.value, '.1f')" if value.percent else "format(datum.value, '.3~g')"
     ink = {"condition": {"test": f"datum.value > {middle}", "value": "#111"}, "value": "#eee"}
     layer: list[Any] = [{"mark": "rect", "encoding": {"color": color, "tooltip": told}}]

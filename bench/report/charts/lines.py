@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.report.charts.fields import Field, Row, as_field
-from bench.report.charts.spec import Spec, chart, columns, position, tooltip
+from bench.report.charts.spec import COLORS, GRAY, Spec, chart, columns, position, tooltip
 
-_MOST_NAMED = 10  # lines that a legend can name; more are told apart under the pointer
+_MOST_NAMED = len(COLORS) - 1  # the others are gray, and told apart under the pointer
 
 
 def lines(
@@ -19,23 +19,27 @@ def lines(
 ) -> Spec:
     """A line for each value of `series`, which stands out under the pointer; broken where y is unknown.
 
+    The first few have a colour and a name; the others are gray, below them.
+
     Args:
         rows: a point each.
         x: along the axis.
         y: upwards.
-        series: whose lines have a colour each, named if they are few.
+        series: whose lines they are.
         title: above it.
         dash: of a series, what has a dashed line for each further value, such as the split of the data.
     """
     x, y, series = as_field(x), as_field(y), as_field(series)
     found = {"x": x.of(rows), "y": y.of(rows), "series": list(map(str, series.of(rows)))}
     names = list(dict.fromkeys(found["series"]))
+    colors = [*COLORS[:_MOST_NAMED], *[GRAY] * len(names)][: len(names)]
     told = {"series": (series, names), "x": (x, found["x"]), "y": (y, found["y"])}
     encoding: dict[str, Any] = {
         "x": position(x, "x", found["x"]),
         "y": position(y, "y", found["y"]),
-        "color": {"field": "series", "type": "nominal", "sort": names, "title": series.words,
-                  **({} if len(names) <= _MOST_NAMED else {"legend": None})},
+        "color": {"field": "series", "type": "nominal", "title": series.words,
+                  "scale": {"domain": names, "range": colors},
+                  "legend": {"values": names[:_MOST_NAMED]}},
         "opacity": {"condition": {"param": "pointed", "value": 1, "empty": True}, "value": 0.15},
     }  # fmt: skip
     if dash is not None:
@@ -58,4 +62,6 @@ def lines(
             "encoding": {"tooltip": tooltip(**told)},
         },
     ]
-    return chart(columns(**found), title, encoding=encoding, layer=layers)
+    places = {name: place for place, name in enumerate(names)}
+    data = sorted(columns(**found), key=lambda row: -places[row["series"]])  # the first on top
+    return chart(data, title, encoding=encoding, layer=layers)

@@ -7,6 +7,9 @@ from typing import Any
 from bench.report.charts.fields import Field, Row, as_field, is_number, label, numeric
 from bench.report.charts.spec import Spec, chart, tooltip
 
+_APART = 0.06  # of the height of an axis
+_GOLDEN = (math.sqrt(5) - 1) / 2  # whose multiples, without their whole part, are spread evenly
+
 
 def parallel(
     rows: Sequence[Row],
@@ -35,9 +38,10 @@ def parallel(
     for field in fields:
         values = field.of(rows)
         heights, marks = _placed(values, field.log)
+        spread = _APART if len(set(heights)) < len(rows) / 2 else 0.0
         data += [
-            {"axis": field.words, "y": heights[n], "row": n, "color": shades[n], "name": names[n],
-             "value": label(values[n])}
+            {"axis": field.words, "y": _apart(heights[n], n, spread), "row": n, "color": shades[n],
+             "name": names[n], "value": label(values[n])}
             for n in order
         ]  # fmt: skip
         ticks += [{"axis": field.words, "y": y, "text": text} for text, y in marks]
@@ -61,6 +65,11 @@ def parallel(
     }
     width = max(480, min(1040, 120 * len(fields)))
     return chart(data, title, width=width, encoding={"x": place, "y": up}, layer=[line, text])
+
+
+def _apart(height: float | None, number: int, spread: float) -> float | None:
+    """Lines that share a place, next to one another, so that one sees how many they are."""
+    return None if height is None else round(height + spread * (number * _GOLDEN % 1 - 0.5), 4)
 
 
 def _placed(values: Sequence[Any], log: bool) -> tuple[list[float | None], list[tuple[str, float]]]:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from bench.report.charts.fields import Field, Row, as_field, is_number, label, numeric
-from bench.report.charts.spec import LONG_AGO, NEWEST, Spec, chart, columns, position, tooltip
+from bench.report.charts.spec import BLUE, GRAY, ORANGE, Spec, chart, columns, position, tooltip
 
-_POINT = {"type": "point", "filled": True, "size": 36, "opacity": 0.6}
+_POINT = {"type": "point", "filled": True, "size": 36}
+_MANY = 200  # points, from which on they are fainter
 
 
 def scatter(
@@ -41,14 +42,15 @@ def scatter(
             told[column] = (as_field(field), found[column])
     told |= {"x": (x, found["x"]), "y": (y, found["y"])}
     encoding: dict[str, Any] = {
-        "x": position(x, "x", found["x"]),
+        "x": position(x, "x", found["x"], at_values=True),
         "y": position(y, "y", found["y"]),
         "tooltip": tooltip(**told),
     }
     if color is not None:
         kind = "quantitative" if numeric(found["color"]) else "nominal"
         encoding["color"] = {"field": "color", "type": kind, "title": as_field(color).words}
-    layer = {"mark": {**_POINT, **({} if color else {"color": NEWEST})}, "encoding": encoding}
+    mark = {**_POINT, "opacity": 0.6 if len(rows) < _MANY else 0.3, "color": BLUE}
+    layer = {"mark": mark, "encoding": encoding}
     return chart(columns(**found), title, layer=[layer])
 
 
@@ -61,7 +63,7 @@ def scatter_with_regression(
 ) -> Spec:
     """As `scatter`, with the mean at each value that several rows share; and for numbers a straight line.
 
-    The line is of least squares, over log x where x is logarithmic. Its slope and R² are the subtitle.
+    The line is of least squares, over log x where x is logarithmic. Its rise and R² are the subtitle.
     """
     x, y = as_field(x), as_field(y)
     drawn = scatter(rows, x, y, title, name)
@@ -71,7 +73,7 @@ def scatter_with_regression(
         log = x.log and min(a for a, _ in known) > 0 if known else False
         line = regression([a for a, _ in known], [b for _, b in known], log)
         if line is not None:
-            drawn["title"] = {"text": title, "subtitle": _words(line, y, log)}
+            drawn["title"] = {"text": title, "subtitle": _words(line, known, y, log)}
             drawn["layer"].append(_line(known, line, log))
     means = _means(known) if numeric(xs) else _means([(label(a), b) for a, b in known])
     if means:
@@ -79,7 +81,7 @@ def scatter_with_regression(
         shown = {"x": (x, [m["x"] for m in means]), "y": (Field("y", f"mean {y.words}", y.percent), [1.0]),
                  "n": (Field("n", "rows"), [1])}  # fmt: skip
         encoding = {axis: drawn["layer"][0]["encoding"][axis] for axis in ("x", "y")}
-        told = {"tooltip": tooltip(**shown), "color": {"value": "#d55e00"}}
+        told = {"tooltip": tooltip(**shown), "color": {"value": ORANGE}}
         layer = {"data": {"values": means}, "mark": mark, "encoding": {**encoding, **told}}
         drawn["layer"].append(layer)
     return drawn
@@ -100,9 +102,14 @@ def regression(
     return found if all(map(math.isfinite, found)) else None
 
 
-def _words(line: tuple[float, float, float], y: Field, log: bool) -> str:
-    slope = f"{100 * line[1]:+.2g} points" if y.percent else f"{line[1]:+.2g}"
-    return f"{slope} {'a decade' if log else 'for each unit'}, R² {line[2]:.2f}"
+def _words(
+    line: tuple[float, float, float], known: Sequence[tuple[float, float]], y: Field, log: bool
+) -> str:
+    """By how much the line rises over all of x, which says more than its slope for each unit."""
+    low, high = (end(a for a, _ in known) for end in (min, max))
+    rise = line[1] * (math.log10(high / low) if log else high - low)
+    told = f"{100 * rise:+.2g} points" if y.percent else f"{rise:+.2g}"
+    return f"{told} from {label(low)} to {label(high)}, R² {line[2]:.2f}"
 
 
 def _line(
@@ -111,7 +118,7 @@ def _line(
     ends = (min(a for a, _ in known), max(a for a, _ in known))
     height = [line[0] + line[1] * (math.log10(end) if log else end) for end in ends]
     encoding = {axis: {"field": axis, "type": "quantitative"} for axis in ("x", "y")}
-    mark = {"type": "line", "color": "#d55e00", "strokeWidth": 1.5}
+    mark = {"type": "line", "color": ORANGE, "strokeWidth": 1.5}
     return {"data": {"values": columns(x=ends, y=height)}, "mark": mark, "encoding": encoding}
 
 
@@ -135,11 +142,11 @@ def pareto(
     """As `scatter`, with the front: the points that none with less or equal x has a greater y."""
     x, y = as_field(x), as_field(y)
     drawn = scatter(rows, x, y, title, name)
-    drawn["layer"][0]["mark"]["color"] = LONG_AGO
+    drawn["layer"][0]["mark"] |= {"color": GRAY, "opacity": 1}
     encoding = drawn["layer"][0]["encoding"]
     best = front(drawn["data"]["values"])
-    line = {"type": "line", "interpolate": "step-after", "color": NEWEST, "strokeWidth": 1.5}
-    point = {"type": "point", "filled": True, "size": 60, "color": NEWEST, "opacity": 1}
+    line = {"type": "line", "interpolate": "step-after", "color": BLUE, "strokeWidth": 1.5}
+    point = {"type": "point", "filled": True, "size": 60, "color": BLUE, "opacity": 1}
     for mark in (line, point):
         parts = {k: v for k, v in encoding.items() if k != "tooltip" or mark is point}
         drawn["layer"].append({"data": {"values": best}, "mark": mark, "encoding": parts})
@@ -171,7 +178,8 @@ def spread(rows: Sequence[Row], x: Field | str, y: Field | str, title: str = "")
         for name, ys in groups.items()
     ]
     data.sort(key=lambda row: -row["middle"])
-    place = {"field": "x", "type": "nominal", "title": x.words, "sort": [row["x"] for row in data]}
+    place = {"field": "x", "type": "nominal", "title": x.words, "sort": [row["x"] for row in data],
+             "axis": {"labelLimit": 500}}  # fmt: skip
     across = position(y, "middle", [m for ys in groups.values() for m in (min(ys), max(ys))])
     told = tooltip(
         x=(x, [""]), low=(Field("", "least", y.percent), [0]), middle=(Field("", "median", y.percent), [0]),
@@ -180,7 +188,7 @@ def spread(rows: Sequence[Row], x: Field | str, y: Field | str, title: str = "")
     layer = [
         {"mark": {"type": "rule", "strokeWidth": 2},
          "encoding": {"x": {**across, "field": "low"}, "x2": {"field": "high"}}},
-        {"mark": {"type": "point", "filled": True, "size": 60, "color": NEWEST, "opacity": 1},
+        {"mark": {"type": "point", "filled": True, "size": 60, "color": BLUE, "opacity": 1},
          "encoding": {"x": across, "tooltip": told}},
     ]  # fmt: skip
     return chart(data, title, height={"step": 18}, encoding={"y": place}, layer=layer)

@@ -4,19 +4,22 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from bench.report.charts.fields import Field, Row, label, numeric
 
 Spec = dict[str, Any]
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
-WIDTH, HEIGHT = 480, 280
+WIDTH, HEIGHT = 460, 270
 # Okabe and Ito, "Color universal design", 2008: told apart by the colour-blind too; black is for text.
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999")
-LONG_AGO, NEWEST = "#b8bec4", "#0072b2"
+BLUE, ORANGE = COLORS[:2]
+GRAY = "rgba(140, 149, 159, 0.5)"  # of what is behind, on white and on dark
 FONT = "system-ui, -apple-system, 'Segoe UI', 'Liberation Sans', sans-serif"
 _MOST_MARKS = 6
 _PERCENT = "format(100 * datum.value, '.4~g') + ' %'"
 _NUMBER = (
-    "abs(datum.value) < 1e3 ? format(datum.value, '.4~g') : "
+    "abs(datum.value) < 1e3 ? format(datum.value, '.3~g') : "
     "format(datum.value, abs(datum.value) < 1e6 ? ',.6~r' : '.3~s')"
 )
 
@@ -28,15 +31,41 @@ def chart(data: Sequence[Row], title: str = "", **parts: Any) -> Spec:
     return {"$schema": SCHEMA, **named, **size, "data": {"values": list(data)}, **parts}
 
 
+def thinned(spec: Spec, most: int) -> Spec:
+    """Of many rows, the first quarter of `most` and chosen ones of the rest; what was computed of all stays.
+
+    The choice is the same every time.
+    """
+    rows = spec["data"]["values"]
+    if len(rows) <= most:
+        return spec
+    return {**spec, "data": {"values": [rows[number] for number in sample(len(rows), most)]}}
+
+
+def sample(rows: int, most: int) -> list[int]:
+    """Numbers of rows, in order: the first quarter of `most`, and others by chance, the same every time."""
+    if rows <= most:
+        return list(range(rows))
+    first = most // 4
+    rest = np.random.default_rng(0).choice(rows - first, most - first, replace=False) + first
+    return [*range(first), *sorted(map(int, rest))]
+
+
 def columns(**values: Sequence[Any]) -> list[dict[str, Any]]:
     """Rows of columns of equal length. Their short names keep a strange key out of Vega's own language."""
     return [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
 
 
-def position(field: Field, name: str, values: Iterable[Any]) -> dict[str, Any]:
+def position(
+    field: Field, name: str, values: Iterable[Any], at_values: bool = False
+) -> dict[str, Any]:
     """How a column is placed along x or y: numbers by their size, all else by name.
 
-    Few different numbers are marked on the axis themselves.
+    Args:
+        field: what it is.
+        name: of the column.
+        values: of it.
+        at_values: few different numbers are marked on the axis themselves.
     """
     known = [value for value in values if value is not None]
     if not numeric(known):
@@ -51,7 +80,9 @@ def position(field: Field, name: str, values: Iterable[Any]) -> dict[str, Any]:
         }
     log, few = field.log and min(known) > 0, sorted(set(known))
     scale = {"type": "log", "nice": False} if log else {"zero": False, "nice": False}
-    marks = few if len(few) <= _MOST_MARKS else ticks(few[0], few[-1]) if log else None
+    marks = (
+        few if at_values and len(few) <= _MOST_MARKS else ticks(few[0], few[-1]) if log else None
+    )
     axis = {"labelExpr": _PERCENT if field.percent else _NUMBER}
     return {
         "field": name,
@@ -86,7 +117,7 @@ def config(dark: bool = False) -> Spec:
         ("#d8dade", "#9aa0a6", "#33373c") if dark else ("#24292f", "#57606a", "#e6e8eb")
     )
     return {
-        "background": "transparent" if dark else "#ffffff",
+        "background": "#16181b" if dark else "#ffffff",
         "font": FONT,
         "view": {"stroke": None},
         "title": {"color": ink, "fontSize": 13, "fontWeight": 600, "anchor": "start", "offset": 12,
@@ -95,8 +126,10 @@ def config(dark: bool = False) -> Spec:
                  "titleColor": ink, "titleFontWeight": "normal", "titleFontSize": 12, "labelFontSize": 11,
                  "titlePadding": 8, "labelOverlap": True, "tickCount": 6},
         "axisBand": {"grid": False},
-        "legend": {"labelColor": faint, "titleColor": ink, "titleFontWeight": "normal",
-                   "titleFontSize": 12, "labelFontSize": 11, "symbolStrokeWidth": 2},
+        "legend": {"labelColor": faint, "titleColor": ink, "titleFontWeight": "normal", "orient": "bottom",
+                   "titleFontSize": 12, "labelFontSize": 11, "symbolStrokeWidth": 2, "columns": 3,
+                   "gradientLength": 160},
+        "mark": {"color": BLUE},
         "header": {"labelColor": faint, "titleColor": ink, "titleFontWeight": "normal"},
         "text": {"color": ink},
         "rule": {"color": faint},
