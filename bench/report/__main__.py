@@ -1,6 +1,8 @@
 """Rewrites a run directory's views from its journal, and prints the tables."""
 
 import argparse
+import contextlib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +15,7 @@ from bench.record import Results
 from bench.report import final, write_views
 from bench.report.scaling import show
 from bench.report.scaling_views import write_scaling
+from bench.report.serve import PORT, Pages, Server, orphaned
 from bench.report.views import told
 
 
@@ -25,9 +28,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--data_dir",
         help="where data sets lie, for the confusion matrix: mnist/, fashion-mnist/, …",
     )
+    parser.add_argument(
+        "--serve", metavar="PORT", type=int, nargs="?", const=PORT,
+        help="show the report on a page of this machine that follows the run, until Ctrl-C",
+    )  # fmt: skip
+    parser.add_argument("--orphaned", action="store_true", help=argparse.SUPPRESS)  # see --live
     options = parser.parse_args(arguments)
     console = Console()
     try:
+        if options.serve is not None:
+            _serve(options.run, options.data_dir, options.serve, options.orphaned)
+            return 0
         if is_benchmark(options.run):
             measured = Measured.read(options.run)
             write_scaling(options.run, measured)
@@ -41,6 +52,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _serve(run: Path, data_dir: str | None, port: int, until_orphaned: bool) -> None:
+    """Until somebody interrupts it, or the process that started it has ended."""
+    if until_orphaned:
+        os.nice(10)  # the sweep comes first
+    with Server(Pages(run, data_dir), port) as server, contextlib.suppress(KeyboardInterrupt):
+        print(server.url, flush=True)
+        server.serve(orphaned() if until_orphaned else lambda: False)
 
 
 if __name__ == "__main__":
