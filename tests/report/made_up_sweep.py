@@ -3,7 +3,8 @@
 import functools
 import itertools
 import math
-from collections.abc import Iterable
+import random
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bench.record import METRICS
@@ -150,3 +151,22 @@ def sweep() -> list[Event]:
             accuracy = 0.9 + round(90 * math.sin(i) ** 2) / 1000
             events += [epoch(trial, 2, accuracy, collapsed=i == 10), end(trial)]
     return events
+
+
+def many(count: int) -> Iterator[Event]:
+    """As many trials, of drawn settings, whose accuracy falls off on both sides of a learning rate."""
+    draw = random.Random(0)
+    yield {**RUN, "axes": ["features", "optimizer", "learning_rate"]}
+    yield program("p")
+    for number in range(count):
+        rate = 10 ** draw.uniform(-4, -0.5)
+        settings = {"features": draw.choice((8, 16, 32)), "learning_rate": rate, "seed": number}
+        trial = Trial.create(
+            {**settings, "optimizer": draw.choice(("adam", "sgd")), "epochs": 3}, {}
+        )
+        best = 0.98 - 0.05 * (math.log10(rate) + 2.5) ** 2 - 0.05 * draw.random()
+        yield begin(trial, "p")
+        for place in (1, 2, 3):
+            yield epoch(trial, place, best * place / 3)
+        yield {**end(trial), "seconds": draw.uniform(1, 30)}
+    yield from (train("p", 0.3), PEAKS, FINISH)

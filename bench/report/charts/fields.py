@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.errors import CONTROL
 from bench.report import units
 
 Row = Mapping[str, Any]
@@ -33,11 +34,16 @@ class Field:
 
     @property
     def words(self) -> str:
-        return self.title or self.key.replace("_", " ")
+        return clean(self.title or self.key.replace("_", " "))
 
     def of(self, rows: Iterable[Row]) -> list[Any]:
         """The values, plain."""
         return [plain(row.get(self.key)) for row in rows]
+
+
+def clean(text: str) -> str:
+    """`text` without what breaks a line: Vega's expressions, in which names get, cannot hold it."""
+    return CONTROL.sub("?", text)
 
 
 def as_field(field: Field | str) -> Field:
@@ -48,12 +54,14 @@ def as_field(field: Field | str) -> Field:
 def plain(value: Any) -> Any:
     """`value` as JSON has it, in six digits, which is more than a chart can show; not finite is None."""
     if isinstance(value, float):
-        return float(f"{value:.6g}") if math.isfinite(value) else None
-    if value is None or isinstance(value, str | bool):
+        return float(f"{value:.6g}") + 0.0 if math.isfinite(value) else None  # no -0
+    if isinstance(value, str):
+        return clean(value)
+    if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
         return value if abs(value) < 2**53 else plain(float(value))
-    return units.setting(value) if isinstance(value, tuple | list) else plain(float(value))
+    return clean(units.setting(value)) if isinstance(value, tuple | list) else plain(float(value))
 
 
 def is_number(value: Any) -> bool:
@@ -75,7 +83,7 @@ def over_decade(values: Iterable[Any]) -> bool:
 
 def label(value: Any) -> str:
     """A value as the name of a level."""
-    return units.UNKNOWN if value is None else units.setting(value)
+    return units.UNKNOWN if value is None else clean(units.setting(value))
 
 
 def leveled(field: Field, rows: Sequence[Row]) -> tuple[list[str], list[str]]:
