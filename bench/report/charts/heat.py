@@ -60,12 +60,13 @@ def _drawn(
             "type": "ordinal",
             "title": field.words,
             "sort": levels,
+            "scale": {"domain": levels},
             "axis": {"grid": False, "labelOverlap": False, **axis},
         }
 
     means = [row["value"] for row in data]
     middle = (min(means) + max(means)) / 2 if means else 0.0
-    short = all(7 * len(level) < step for level in x[1])
+    short = all(7 * len(level) <= step for level in x[1])
     told = tooltip(
         x=(x[0], [""]), y=(y[0], [""]), value=(value, [0.0]), n=(Field("n", "rows"), [0])
     )

@@ -178,7 +178,7 @@ def spread(rows: Sequence[Row], x: Field | str, y: Field | str, title: str = "")
         for name, ys in groups.items()
     ]
     data.sort(key=lambda row: -row["middle"])
-    place = {"field": "x", "type": "nominal", "title": x.words, "sort": [row["x"] for row in data],
+    place = {"field": "x", "type": "nominal", "title": None, "sort": [row["x"] for row in data],
              "axis": {"labelLimit": 500}}  # fmt: skip
     across = position(y, "middle", [m for ys in groups.values() for m in (min(ys), max(ys))])
     told = tooltip(

@@ -50,7 +50,9 @@ def matrix(counts: np.ndarray, names: tuple[str, ...]) -> Spec:
     ]  # fmt: skip
     taken, true = Field("taken", "taken for", order=names), Field("is", "class", order=names)
     step = 44 if len(names) <= 12 else max(12, 620 // len(names))
-    return heat_map(rows, taken, true, "examples", "Test examples", step, "sqrt")
+    return heat_map(
+        rows, taken, true, "examples", "Confusion matrix, in test examples", step, "sqrt"
+    )
 
 
 def _by_class(counts: np.ndarray, names: tuple[str, ...]) -> Table:
