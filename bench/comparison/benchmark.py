@@ -48,7 +48,7 @@ def _unit(point: Point, kind: str) -> Unit:
         seconds=samples(np.array(point.seconds[kind]) / point.steps / point.lanes),
         iterations=1.0,
         shares={(*point.place, kind): 1.0},
-        how={"devices": point.devices, "strategy": point.strategy},
+        how={"devices": str(point.devices), "strategy": str(point.strategy)},
         figures=figures,
     )
 

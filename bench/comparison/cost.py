@@ -32,11 +32,10 @@ class Cost:
     @classmethod
     def of(cls, seconds: np.ndarray) -> Self:
         """Quantiles of (n,) samples in the order in which they were taken."""
-        logs = np.log(seconds)
-        few = logs[:: math.ceil(len(logs) / _MOST)]
+        few = seconds[:: math.ceil(len(seconds) / _MOST)]
         index, freedom = _resampled(len(few))
         drawn = np.quantile(few[index], READINGS, axis=0)
-        return cls(np.quantile(logs, READINGS), drawn, freedom)
+        return cls(np.log(np.quantile(seconds, READINGS)), np.log(drawn), freedom)
 
     @classmethod
     def mean(cls, logs: np.ndarray) -> Self:

@@ -5,7 +5,6 @@ from typing import Any
 from bench.comparison.join import Joined, Row
 from bench.comparison.ratios import MOST_ROWS, named, quotient
 from bench.comparison.tables import shown
-from bench.report import units
 from bench.report.table import Column, Table
 
 _FIGURES = ("examples/s", "compile", "of peak", "memory", "J/example")
@@ -15,7 +14,7 @@ def figures(joined: Joined) -> Table:
     """What else was measured of each, and what was chosen otherwise."""
     columns = (
         Column("program" if joined.first.first.sweep else "point", wrap=True),
-        *(Column(name, right=True) for name in _FIGURES),
+        *(Column(name, right=True, drop=order) for order, name in enumerate(_FIGURES)),
         Column("differs", wrap=True),
     )
     rows = tuple(
@@ -37,10 +36,10 @@ def _differs(row: Row) -> str:
 def _change(one: Any, other: Any) -> str:
     if isinstance(one, dict) and isinstance(other, dict):  # by site
         pairs = {(name, other[site]) for site, name in one.items() if other.get(site, name) != name}
-        told = [" → ".join(shown(str(name)) for name in pair) for pair in sorted(pairs, key=repr)]
+        told = [" → ".join(map(shown, pair)) for pair in sorted(pairs)]
         return ", ".join(told) or "of other sites"
     return f"{_choice(one)} → {_choice(other)}"
 
 
 def _choice(values: Any) -> str:
-    return shown(units.setting(sorted(values, key=repr))) if values else units.UNKNOWN
+    return shown("; ".join(sorted(values)))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.comparison.benchmark import TOLD
 from bench.comparison.cost import Cost
 from bench.comparison.ratio import Estimate, Ratio
 from bench.comparison.run import Key, Run, Unit
@@ -89,8 +90,8 @@ def join(first: Side, second: Side) -> Joined:
         whole = {"all programs": _row(first, second, keys)}
     else:
         whole = {
-            f"{name}, all points": _mean(first, second, [r for r in rows if kind in _kinds(r)])
-            for kind, name in (("train", "training"), ("evaluate", "evaluation"))
+            name: _mean(first, second, [r for r in rows if kind in _kinds(r)])
+            for kind, name in TOLD.items()
         }
     return Joined(first, second, rows, whole)
 
@@ -174,8 +175,8 @@ def _choices(units: Sequence[Unit]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for unit in units:
         for name, value in unit.how.items():
-            if isinstance(value, dict):
-                found.setdefault(name, {}).update(value)
-            else:
+            if isinstance(value, str):
                 found.setdefault(name, set()).add(value)
+            else:
+                found.setdefault(name, {}).update(value)
     return found

@@ -36,7 +36,7 @@ def whole(joined: Joined, margin: float = MARGIN) -> Table:
         Column("fastest", right=True, drop=1),
     )
     rows = [
-        (f"ms/step/trial, {name}", *_ms(row), *_tested(row.ratio, margin))
+        (name, *(f"{ms} ms" for ms in _ms(row)), *_tested(row.ratio, margin))
         for name, row in joined.whole.items()
     ]
     rows += _seconds(first, second, margin)
@@ -46,13 +46,11 @@ def whole(joined: Joined, margin: float = MARGIN) -> Table:
     ]
     if first.first.sweep:
         change = quotient(second.bytes_per_s, first.bytes_per_s)
-        rows.append(
-            ("memory, as measured", *(m or units.UNKNOWN for m in memory), change, "", "", "")
-        )
+        rows.append(("memory", *(m or units.UNKNOWN for m in memory), change, "", "", ""))
     note = _TEST.format(
         second=second.name, margin=units.percent(margin), resolved=units.percent(RESOLVED)
     )
-    title = f"{second.name} against {first.name}: the whole"
+    title = f"{second.name} against {first.name}: a step of one trial, and the whole"
     return Table(title, columns, tuple(rows), f"{note} {_SECONDS}" if first.first.sweep else note)
 
 

@@ -40,7 +40,7 @@ class Unit:
         seconds: (n,) of an iteration of one lane, of each dispatch but the warm-up.
         iterations: of a lane in an epoch.
         shares: key → the share of the run's trials of that key that it trains.
-        how: what was chosen of it, by name.
+        how: what was chosen of it, by name: text, or a text for each site.
         figures: what else was measured of it; None is unknown.
     """
 
@@ -48,7 +48,7 @@ class Unit:
     seconds: np.ndarray
     iterations: float
     shares: Mapping[Key, float]
-    how: Mapping[str, Any]
+    how: Mapping[str, str | Mapping[str, str]]
     figures: Mapping[str, float | None]
 
     @cached_property

@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ PHASES = {
     "evaluating": "eval_s",
     "compiling": "compile_s",
     "tuning": "tune_s",
-    "feeding the lanes": "input_s",
+    "input": "input_s",
 }
 
 
@@ -63,13 +63,13 @@ def _unit(timing: Timing, results: Results, examples: int, shares: Mapping[Key, 
     record = results.programs[timing.program]
     train, kept = record.train, measured(record.train)
     seconds, iterations, lanes = (train.column(n) for n in ("seconds", "iterations", "lanes"))
-    how = {
-        "lanes": timing.lanes,
-        "strategy": timing.strategy,
-        "batch sizes": timing.batch_sizes,
-        "microbatch": timing.microbatch,
-        "padded": timing.padded,
-        "lowerings": dict(record.plan.get("lowerings") or {}),
+    how: dict[str, str | Mapping[str, str]] = {
+        "lanes": str(timing.lanes),
+        "strategy": str(timing.strategy),
+        "batch sizes": ", ".join(map(str, timing.batch_sizes)),
+        "microbatch": str(timing.microbatch),
+        "padded": str(timing.padded),
+        "lowerings": {site: str(v) for site, v in (record.plan.get("lowerings") or {}).items()},
     }
     figures = {
         "examples/s": positive(timing.examples_per_s),
@@ -112,15 +112,17 @@ def _conditions(run: Mapping[str, Any], units: list[Unit]) -> dict[str, str]:
         "training examples": data.get("train"),
         "programs": len(units),
     }
-    for name in ("lanes", "strategy", "microbatch", "padded"):
+    for name in ("lanes", "strategy", "batch sizes", "microbatch", "padded"):
         told[name] = _distinct(str(unit.how[name]) for unit in units)
-    told["batch sizes"] = _distinct(str(size) for unit in units for size in unit.how["batch sizes"])
-    told["lowerings"] = _distinct(name for unit in units for name in unit.how["lowerings"].values())
+    every = (unit.how["lowerings"] for unit in units)
+    told["lowerings"] = _distinct(
+        name for sites in every if isinstance(sites, dict) for name in sites.values()
+    )
     return {**found, **texts(told)}
 
 
-def _distinct(values: Any) -> str | None:
-    return ", ".join(sorted(set(values), key=lambda text: (len(text), text))) or None
+def _distinct(values: Iterable[str]) -> str | None:
+    return "; ".join(sorted(set(values), key=lambda text: (len(text), text))) or None
 
 
 def _shape(data: Mapping[str, Any]) -> tuple[Any, ...] | None:

@@ -18,8 +18,11 @@ from bench.data import Preprocessing
 from bench.journal import finite
 from bench.record import Results
 from bench.report.views import run_json, trials_csv
+from bench.suite import Benchmark
 from bench.trial import Trial
+from tests import made_up_machine
 from tests.fuzz.mutate import NUMBERS, altered, damaged
+from tests.made_up_machine import Machine
 from tests.report import made_up_sweep
 
 _EVENTS = [*made_up_sweep.sweep(), made_up_sweep.PEAKS, made_up_sweep.FINISH]
@@ -217,13 +220,14 @@ def _change(random: Random, rows: list[list[str]]) -> None:
             rows.remove(row)
 
 
-def journal(random: Random) -> bytes:
+def journal(random: Random, kind: str = "sweep") -> bytes:
     """Lines of a journal, damaged, altered, doubled, left out or out of order; most with a right checksum."""
-    bodies = list(_bodies())
+    events, bodies = _events(kind), list(_bodies(kind))
+    kinds = sorted({event["event"] for event in events})
     for _ in range(random.choice((1, 1, 2, 5))):
-        kind = random.choice(_KINDS)
-        number = random.choice([n for n, event in enumerate(_EVENTS) if event["event"] == kind])
-        event = altered(random, finite(_EVENTS[number]))
+        changed = random.choice(kinds)
+        number = random.choice([n for n, event in enumerate(events) if event["event"] == changed])
+        event = altered(random, finite(events[number]))
         if random.random() < 0.9:
             bodies[number] = event
         else:
@@ -236,9 +240,13 @@ def journal(random: Random) -> bytes:
     return damaged(random, whole) if random.random() < 0.2 else whole
 
 
-_KINDS = sorted({event["event"] for event in _EVENTS})
+@cache
+def _events(kind: str) -> list[made_up_sweep.Event]:
+    if kind == "sweep":
+        return _EVENTS
+    return made_up_machine.events(Benchmark(entries=("tiny",), seconds=30.0), Machine())
 
 
 @cache
-def _bodies() -> list[bytes]:
-    return [json.dumps(finite(event)).encode() for event in _EVENTS]
+def _bodies(kind: str) -> list[bytes]:
+    return [json.dumps(finite(event)).encode() for event in _events(kind)]

@@ -10,6 +10,12 @@ from typing import Any
 
 from bench import artifacts, costs, tuned
 from bench.best import Trained
+from bench.comparison import ratios
+from bench.comparison.figures import figures
+from bench.comparison.join import join
+from bench.comparison.page import picture
+from bench.comparison.side import Side, read
+from bench.comparison.tables import differing
 from bench.data import folder, load, pixels
 from bench.record import Results
 from tests.fuzz import pictures, tables, trees
@@ -63,6 +69,16 @@ def _cache(draw: Callable[[Random], bytes], name: str) -> Callable[[Random, Path
     return write
 
 
+def _compared(place: Path) -> Any:
+    """With itself, as far as every table and page."""
+    side = Side("A", (read(place),))
+    pair = join(side, side)
+    return (
+        [ratios.whole(pair), ratios.parts(pair), figures(pair), differing([side, side])],
+        picture(pair, 0.02),
+    )
+
+
 CHIP = "Example chip"
 _COSTS = {
     "schema": costs.SCHEMA,
@@ -86,6 +102,14 @@ TARGETS = (
     Target("run.json", _file("run.json", tables.damaged_run), artifacts.read_run),
     Target("trials.csv", _file("trials.csv", tables.damaged_trials), artifacts.read_trials),
     Target("journal.jsonl", _file("journal.jsonl", tables.journal), Results.read),
+    *(
+        Target(
+            f"compared {kind}",
+            _file("journal.jsonl", partial(tables.journal, kind=kind)),
+            _compared,
+        )
+        for kind in ("sweep", "benchmark")
+    ),
     Target("best.npz", _file("best.npz", tables.best), Trained.read),
     Target("costs", _cache(partial(_json, _COSTS), f"costs/{costs.file_name(CHIP)}"), costs.load),
     Target(
