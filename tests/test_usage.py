@@ -13,7 +13,9 @@ def test_flags_are_told_in_groups():
     flags.DEFINE_enum("keep", "none", ["none", "best"], "Parameters kept.", flag_values=values)
     flags.DEFINE_bool("live", False, "Show it.", flag_values=values)
     flags.DEFINE_string("workdir", None, "word " * 60, flag_values=values)
-    told = usage("What it does.\n", {"One": ["keep", "live"], "Two": ["workdir"]}, values).splitlines()
+    told = usage(
+        "What it does.\n", {"One": ["keep", "live"], "Two": ["workdir"]}, values
+    ).splitlines()
     assert told[:6] == [
         "What it does.",
         "",

@@ -94,11 +94,11 @@ def _timing(
 ) -> Timing:
     plan, train = record.plan, record.train
     seconds, iterations, lanes = (train.column(n) for n in ("seconds", "iterations", "lanes"))
-    measured = (train.column("warmup") == 0) & (iterations > 0) & (lanes > 0)
-    ms = 1000 * seconds[measured] / iterations[measured]
-    per_trial = Spread.of(ms / lanes[measured]).median
+    kept = measured(train)
+    ms = 1000 * seconds[kept] / iterations[kept]
+    per_trial = Spread.of(ms / lanes[kept]).median
     of_step = {b: iterations_of_step(b, plan["microbatch"]) for b in plan["batch_sizes"]}
-    rate = _rate(train, "flops", measured)
+    rate = _rate(train, "flops", kept)
     work = {name: record.work.get(name) for name in WORK}
     intensity, bound = _roof(work, peaks)
     return Timing(
@@ -118,7 +118,7 @@ def _timing(
         ms_per_step_per_trial={
             b: None if per_trial is None else n * per_trial for b, n in of_step.items()
         },
-        examples_per_s=_rate(train, "examples", measured),
+        examples_per_s=_rate(train, "examples", kept),
         gflops_per_s=None if rate is None else rate / 1e9,
         padding_waste=_waste(train),
         expected_waste=plan.get("waste"),
@@ -145,14 +145,20 @@ def _roof(
     return intensity, roofline.bound(intensity, peaks["flops_per_s"], peaks["bytes_per_s"])
 
 
+def measured(train: Dispatches) -> np.ndarray:
+    """(n,) which dispatches tell how fast a program is: all that trained something, but the warm-up."""
+    iterations, lanes = train.column("iterations"), train.column("lanes")
+    return (train.column("warmup") == 0) & (iterations > 0) & (lanes > 0)
+
+
 def iterations_of_step(batch_size: int, microbatch: int) -> int:
     """How many iterations an update takes: the last of them may be shorter."""
     return math.ceil(batch_size / microbatch)
 
 
-def _rate(train: Dispatches, name: str, measured: np.ndarray) -> float | None:
-    seconds = train.column("seconds")[measured].sum()
-    return float(train.column(name)[measured].sum() / seconds) if seconds else None
+def _rate(train: Dispatches, name: str, kept: np.ndarray) -> float | None:
+    seconds = train.column("seconds")[kept].sum()
+    return float(train.column(name)[kept].sum() / seconds) if seconds else None
 
 
 def _waste(train: Dispatches) -> float | None:

@@ -73,7 +73,7 @@ def told(workdir: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (TypeError, ValueError, KeyError, AttributeError, IndexError, ArithmeticError) as error:
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
         raise RecordError(
             f"{workdir} holds what no sweep records ({type(error).__name__}: {brief(error)}); use another "
             "run directory"

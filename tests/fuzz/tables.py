@@ -20,8 +20,11 @@ from bench.data import DataOptions, Preprocessing, load
 from bench.journal import finite
 from bench.record import Results
 from bench.report.views import run_json, trials_csv
+from bench.suite import Benchmark
 from bench.trial import Trial
+from tests import made_up_machine
 from tests.fuzz.mutate import NUMBERS, altered, damaged
+from tests.made_up_machine import Machine
 from tests.report import made_up_sweep
 
 _EVENTS = [*made_up_sweep.sweep(), made_up_sweep.PEAKS, made_up_sweep.FINISH]
@@ -237,12 +240,13 @@ def _change(random: Random, rows: list[list[str]]) -> None:
             rows.remove(row)
 
 
-def journal(random: Random, few: bool = False) -> bytes:
+def journal(random: Random, kind: str = "sweep") -> bytes:
     """Lines of a journal, damaged, altered, doubled, left out or out of order; most with a right checksum."""
-    events, bodies = _FEW if few else _EVENTS, list(_bodies(few))
+    events, bodies = _events(kind), list(_bodies(kind))
+    kinds = sorted({event["event"] for event in events})
     for _ in range(random.choice((1, 1, 2, 5))):
-        kind = random.choice(_KINDS)
-        number = random.choice([n for n, event in enumerate(events) if event["event"] == kind])
+        changed = random.choice(kinds)
+        number = random.choice([n for n, event in enumerate(events) if event["event"] == changed])
         event = altered(random, finite(events[number]))
         if random.random() < 0.9:
             bodies[number] = event
@@ -258,7 +262,7 @@ def journal(random: Random, few: bool = False) -> bytes:
 
 @cache
 def valid_journal() -> bytes:
-    return _lines(_bodies(few=True))
+    return _lines(_bodies("few"))
 
 
 def _lines(bodies: list[bytes]) -> bytes:
@@ -266,9 +270,16 @@ def _lines(bodies: list[bytes]) -> bytes:
     return b"".join(b'%b,"crc32":"%08x"}\n' % (b[:-1], zlib.crc32(b[:-1] + b"}")) for b in bodies)
 
 
-_KINDS = sorted({event["event"] for event in _EVENTS})
+@cache
+def _events(kind: str) -> list[made_up_sweep.Event]:
+    match kind:
+        case "sweep":
+            return _EVENTS
+        case "few":
+            return _FEW
+    return made_up_machine.events(Benchmark(entries=("tiny",), seconds=30.0), Machine())
 
 
 @cache
-def _bodies(few: bool) -> list[bytes]:
-    return [json.dumps(finite(event)).encode() for event in (_FEW if few else _EVENTS)]
+def _bodies(kind: str) -> list[bytes]:
+    return [json.dumps(finite(event)).encode() for event in _events(kind)]

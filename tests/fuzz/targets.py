@@ -11,6 +11,12 @@ from typing import Any
 
 from bench import artifacts, costs, tuned
 from bench.best import Trained
+from bench.comparison import ratios
+from bench.comparison.figures import figures
+from bench.comparison.join import join
+from bench.comparison.page import picture
+from bench.comparison.side import Side, read
+from bench.comparison.tables import differing
 from bench.data import folder, load, pixels
 from bench.record import Results
 from bench.report.charts.static import Drawn
@@ -69,6 +75,16 @@ def _cache(draw: Callable[[Random], bytes], name: str) -> Callable[[Random, Path
     return write
 
 
+def _compared(place: Path) -> Any:
+    """With itself, as far as every table and page."""
+    side = Side("A", (read(place),))
+    pair = join(side, side)
+    return (
+        [ratios.whole(pair), ratios.parts(pair), figures(pair), differing([side, side])],
+        picture(pair, 0.02),
+    )
+
+
 CHIP = "Example chip"
 _COSTS = {
     "schema": costs.SCHEMA,
@@ -94,7 +110,7 @@ def _run(random: Random, place: Path) -> None:
     """A run directory of which one file is altered, and the data that it learned."""
     kind = random.choice(("journal", "journal", "best", "config"))
     files = {
-        "journal.jsonl": tables.journal(random, few=True)
+        "journal.jsonl": tables.journal(random, "few")
         if kind == "journal"
         else tables.valid_journal(),
         "best.npz": tables.best(random) if kind == "best" else tables.valid_best(),
@@ -127,6 +143,14 @@ TARGETS = (
     Target("journal.jsonl", _file("journal.jsonl", tables.journal), Results.read),
     Target("report.html", _run, _reported),
     Target("config.json", _file("config.json", partial(_json, _CONFIG)), artifacts.read_config),
+    *(
+        Target(
+            f"compared {kind}",
+            _file("journal.jsonl", partial(tables.journal, kind=kind)),
+            _compared,
+        )
+        for kind in ("sweep", "benchmark")
+    ),
     Target("best.npz", _file("best.npz", tables.best), Trained.read),
     Target("costs", _cache(partial(_json, _COSTS), f"costs/{costs.file_name(CHIP)}"), costs.load),
     Target(
