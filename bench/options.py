@@ -30,6 +30,8 @@ class Options:
         checkpoints: how many are kept.
         keep: of every trial, the parameters of its "best" epoch, of its "last", or "none".
         deterministic: XLA takes only what gives the same bits every time, on a GPU too.
+        curve_every: loss and accuracy of training are recorded for every so many steps of a trial; 0 for no.
+        profile: training dispatches of each program that are traced, after its warm-up.
     """
 
     workdir: Path
@@ -46,6 +48,8 @@ class Options:
     checkpoints: int = 2
     keep: str = "none"
     deterministic: bool = False
+    curve_every: int = 0
+    profile: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.checkpoint_every < math.inf:
@@ -54,6 +58,9 @@ class Options:
             )
         if self.checkpoints < 1:
             raise ConfigError(f"checkpoints={self.checkpoints} is not allowed: a number ≥ 1")
+        for name in ("curve_every", "profile"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name}={getattr(self, name)} is not allowed: a number ≥ 0")
 
     def flags(self) -> dict[str, Any]:
         """Those that decide how a sweep is computed: with others, results agree to rounding."""

@@ -22,7 +22,15 @@ from bench.trial import Trial
 from tests.fuzz.mutate import NUMBERS, altered, damaged
 from tests.report import made_up_sweep
 
-_EVENTS = [*made_up_sweep.sweep(), made_up_sweep.PEAKS, made_up_sweep.FINISH]
+_SWEEP = made_up_sweep.sweep()
+_FIRST = next(event for event in _SWEEP if event["event"] == "trial")
+_LOSSES = {_FIRST["trial"]: [[0, 10, 5.5, 640.0, 300.0, 640.0], [1, 18, None, 512.0, 0.0, 512.0]]}
+_EVENTS = [
+    *_SWEEP,
+    made_up_sweep.train(_FIRST["program"], 1.0, losses=_LOSSES),
+    made_up_sweep.PEAKS,
+    made_up_sweep.FINISH,
+]
 
 # The types and shapes that a header of an array may claim.
 _DTYPES = (
