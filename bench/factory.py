@@ -52,6 +52,7 @@ class Factory:
         fixed: the lanes planned are what the user asked for.
         decided: of programs, by id, what an earlier process of this run has chosen (`blueprint.DECIDED`).
         strategy: "auto", or one that the plans have because the user asked for it.
+        curve_every: see `Program`.
 
     Raises:
         ConfigError: a set of lowerings that is unknown or cannot be had here.
@@ -70,18 +71,19 @@ class Factory:
         fixed: bool = False,
         decided: Mapping[str, Mapping[str, Any]] | None = None,
         strategy: str = "auto",
+        curve_every: int = 0,
     ):
         lowerings.check(lowering)
         self.data = DeviceData(dataset, lane_mesh(devices, batch_devices))
         self.precision, self.retune, self.strategy = precision, retune, strategy
-        self.decided, self.fixed = dict(decided or {}), fixed
+        self.decided, self.fixed, self.curve_every = dict(decided or {}), fixed, curve_every
         self.free_bytes = memory.free_bytes(devices[0], len(devices))
         self._memory = Memory(cache_dir, fingerprint.chip(devices), fingerprint.compilers())
         computed, free = precisions.of(precision).computed, self.free_bytes
         self._tuner = Tuner(self.data.mesh, computed, self._memory, lowering, retune, free)
         self._fitted = functools.partial(
             memory.fitted,
-            make=lambda plan: Lanes(plan, self.data, precision),
+            make=self._new_lanes,
             free=self.free_bytes,
             programs=programs,
         )
@@ -92,7 +94,7 @@ class Factory:
             plan = replace(plan, **self.decided[plan.id])
         elif not self.fixed and (most := self._most_lanes(plan)):
             plan = replace(plan, lanes=min(plan.lanes, most))
-        program = Program(plan, self.lanes, self.tuned, self.remember)
+        program = Program(plan, self.lanes, self.tuned, self.remember, self.curve_every)
         program.decided = plan.id in self.decided
         return program
 
@@ -100,9 +102,12 @@ class Factory:
         """Compiled lanes: those of the run's own plan, or as many as fit (`memory.fitted`)."""
         if plan.id not in self.decided:
             return self._fitted(plan, trial, fixed=self.fixed or bool(self._most_lanes(plan)))
-        lanes = Lanes(plan, self.data, self.precision)
+        lanes = self._new_lanes(plan)
         lanes.compile(trial)
         return lanes
+
+    def _new_lanes(self, plan: ProgramPlan) -> Lanes:
+        return Lanes(plan, self.data, self.precision, curve=bool(self.curve_every))
 
     def remember(self, plan: ProgramPlan) -> None:
         """That more lanes than the plan's were too many for the memory: other runs begin with these."""

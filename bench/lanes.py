@@ -45,6 +45,7 @@ class Lanes:
         data: on the devices of the mesh.
         dtype: of parameters and arithmetic, or a name of `precision.PRECISIONS`.
         clock: seconds, monotonic.
+        curve: training also returns the sums of each iteration.
 
     Attributes:
         watch: its phases: `input`, `train`, `evaluate`.
@@ -61,11 +62,12 @@ class Lanes:
         data: DeviceData,
         dtype: Any = jnp.float32,
         clock: Clock = time.perf_counter,
+        curve: bool = False,
     ):
         self.program, self.data, self.clock = program, data, clock
         self.watch = Stopwatch(clock)
         shape, shares = data.dataset.image_shape, data.mesh.shape[mesh.BATCH_AXIS]
-        self.lane = LaneProgram(program, shape, len(data.dataset.train), dtype, shares)
+        self.lane = LaneProgram(program, shape, len(data.dataset.train), dtype, shares, curve)
         self.sharding = NamedSharding(data.mesh, mesh.LANES)
         self.compile_s, self.state_bytes = 0.0, 0
         self.peak_bytes: int | None = None
@@ -93,9 +95,10 @@ class Lanes:
         def fill(state: Lane, slots: jax.Array, fresh: tuple) -> Lane:
             return self._written(state, slots, jax.vmap(lane.fresh)(*fresh))
 
-        def train(state: tuple, shared: tuple) -> Lane:
+        def train(state: tuple, shared: tuple) -> tuple[Lane, jax.Array | None]:
             old, active, epoch = state
-            return lax.cond(active, lambda: lane.train(old, epoch, *shared), lambda: old)
+            idle = (old, lane.no_sums(program.steps))
+            return lax.cond(active, lambda: lane.train(old, epoch, *shared), lambda: idle)
 
         def evaluate(state: tuple, shared: tuple) -> Evaluation:
             return lane.evaluate(state[0], *shared)
@@ -260,13 +263,18 @@ class Lanes:
         self._state = self._restore(self._state, np.array([slot], np.int32), stacked)
         jax.block_until_ready(self._state)
 
-    def train(self, active: np.ndarray, epochs: Epoch, first: int) -> float:
-        """S iterations in every active lane, in one dispatch, waited for; returns its seconds.
+    def train(
+        self, active: np.ndarray, epochs: Epoch, first: int
+    ) -> tuple[float, jax.Array | None]:
+        """S iterations in every active lane, in one dispatch, waited for.
 
         Args:
             active: (K,) bool.
             epochs: of each lane's trial, arrays with a leading lane axis.
             first: the first of these iterations, counted in the epoch.
+
+        Returns:
+            Its seconds, and, if asked for, (K, S, 4) the sums of each iteration (`LaneProgram.train`).
         """
         with self.watch("input"):
             rates = np.asarray(epochs.rates, self._dtype)
@@ -274,8 +282,9 @@ class Lanes:
             jax.block_until_ready(each)
         with self.watch("train"):
             shared = (np.int32(first), self.data.training)
-            self._state = jax.block_until_ready(self._train(self._state, each, shared))
-        return self.watch.take("train")
+            trained = self._train(self._state, each, shared)
+            self._state, sums = jax.block_until_ready(trained)
+        return self.watch.take("train"), sums
 
     def evaluate(self) -> tuple[Mapping[str, np.ndarray], float]:
         """Every lane's metrics, and the seconds they took.

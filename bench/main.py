@@ -71,6 +71,14 @@ _KEEP = flags.DEFINE_enum(
 _DETERMINISTIC = flags.DEFINE_bool(
     "deterministic", False, "The same bits every time, on a GPU too."
 )
+_CURVE_EVERY = flags.DEFINE_integer(
+    "curve_every",
+    0,
+    "Record the training loss of every so many steps of a trial, within epochs too; 0: of epochs.",
+)
+_PROFILE = flags.DEFINE_integer(
+    "profile", 0, "Trace so many training dispatches of each program, for TensorBoard and Perfetto."
+)
 _PLAN_ONLY = flags.DEFINE_bool(
     "plan_only", False, "Print the programs and what they would take; train nothing."
 )
@@ -137,6 +145,8 @@ def _train() -> int:
         keep=_KEEP.value,
         deterministic=_DETERMINISTIC.value,
         command=tuple(sys.argv[1:]),
+        curve_every=_CURVE_EVERY.value,
+        profile=_PROFILE.value,
     )
     # Not on a terminal, tables take the width of a wide one rather than lose columns.
     console = Console(width=None if sys.stdout.isatty() else 120)
@@ -168,7 +178,9 @@ def _leave(code: int) -> NoReturn:
 
 def _refuse_flags_of_sweeps() -> None:
     """A benchmark would leave them out without a word."""
-    for flag in (_AXIS, _DATA_DIR, _BATCH_DEVICES, _LANES, _PLAN, _PLAN_ONLY):
+    for flag in (
+        _AXIS, _DATA_DIR, _BATCH_DEVICES, _LANES, _PLAN, _CURVE_EVERY, _PROFILE, _PLAN_ONLY,
+    ):  # fmt: skip
         if flag.value != flag.default:
             raise ConfigError(
                 f"--{flag.name} is for sweeps; a benchmark's settings are those of config.benchmark"

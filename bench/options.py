@@ -31,6 +31,8 @@ class Options:
         keep: of every trial, the parameters of its "best" epoch, of its "last", or "none".
         deterministic: XLA takes only what gives the same bits every time, on a GPU too.
         command: the flags as they were given, for the record; None where no command line was.
+        curve_every: loss and accuracy of training are recorded for every so many steps of a trial; 0 for no.
+        profile: training dispatches of each program that are traced, after its warm-up.
     """
 
     workdir: Path
@@ -48,6 +50,8 @@ class Options:
     keep: str = "none"
     deterministic: bool = False
     command: tuple[str, ...] | None = None
+    curve_every: int = 0
+    profile: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.checkpoint_every < math.inf:
@@ -56,6 +60,9 @@ class Options:
             )
         if self.checkpoints < 1:
             raise ConfigError(f"checkpoints={self.checkpoints} is not allowed: a number ≥ 1")
+        for name in ("curve_every", "profile"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name}={getattr(self, name)} is not allowed: a number ≥ 0")
 
     def flags(self) -> dict[str, Any]:
         """Those that decide how a sweep is computed: with others, results agree to rounding."""

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from bench import draws, layers, optim, roofline
+from bench import draws, layers, optim, roofline, windows
 from bench.data import Dataset
 from bench.lanes import Lanes
 from bench.parked import Parked
@@ -61,6 +61,7 @@ class Program:
         make: compiled lanes of a plan, perhaps fewer than it says (`memory.fitted`).
         tune: plan and a trial of its → the plan with its lowerings and strategy chosen.
         shrunk: is told of a plan whose lanes had to be halved.
+        curve_every: steps of a window of `bench.windows`; 0 if its lanes do not tell of iterations.
 
     Attributes:
         waiting: trials of this program that have no lane yet, and parked ones that are to go on.
@@ -75,8 +76,10 @@ class Program:
         make: Callable[[ProgramPlan, Trial], Lanes],
         tune: Callable[[ProgramPlan, Trial], ProgramPlan] = lambda plan, _: plan,
         shrunk: Callable[[ProgramPlan], None] = lambda _: None,
+        curve_every: int = 0,
     ):
         self.plan, self._make, self._tune, self._shrunk = plan, make, tune, shrunk
+        self.curve_every = curve_every
         self.waiting: deque[Trial | Seat] = deque()
         self.first = 0
         self.error: Exception | None = None
@@ -250,6 +253,7 @@ class Program:
 
         Its `seconds` are the dispatch's alone; `input_s` is what the host has done since the last one to
         give the lanes what they train on: initial parameters, orders, keys, rates, and bringing them there.
+        With `curve_every`, `losses` are trial → its `windows.parts`.
         """
         plan, total = self.plan, self.ready.lane.iterations_per_epoch
         first, last = self.first, min(self.first + plan.steps, total)
@@ -257,8 +261,9 @@ class Program:
         with self.ready.watch("input"):
             self._epoch = self._epoch or self._begin_epoch()
             epoch = self._epoch._replace(rates=self._rates(first, last))
-        seconds = self.ready.train(active, epoch, first)
+        seconds, sums = self.ready.train(active, epoch, first)
         self._share(seconds)
+        told = {} if sums is None else {"losses": self._losses(np.asarray(sums), first, last)}
         self.first = last % total
         if self.between_epochs:
             self._epoch = None
@@ -278,6 +283,15 @@ class Program:
             "examples": len(self.seated) * seen,
             "flops": training_flops(real) * seen,
             "slot_flops": training_flops(plan.flops_per_example) * computed * plan.microbatch,
+            **told,
+        }
+
+    def _losses(self, sums: np.ndarray, first: int, last: int) -> dict[str, list[list[float]]]:
+        return {
+            seat.trial.id: windows.parts(
+                sums[seat.lane, : last - first], self._steps(seat, first, last), self.curve_every
+            )
+            for seat in self.seated
         }
 
     def evaluate(self) -> tuple[list[dict[str, float]], dict[str, Any]]:
@@ -311,10 +325,12 @@ class Program:
     def _rates(self, first: int, last: int) -> np.ndarray:
         """(K, S): the learning rates of these iterations; zero in free lanes and beyond the epoch's end."""
         rates = np.zeros((self.plan.lanes, self.plan.steps))
-        iterations = np.arange(first, last)
         for seat in self.seated:
-            batch = seat.trial["batch_size"]
-            updates = -(-self.ready.lane.examples // batch)
-            places = seat.epoch * updates + iterations // (batch // self.plan.microbatch)
-            rates[seat.lane, : last - first] = seat.rates[places]
+            rates[seat.lane, : last - first] = seat.rates[self._steps(seat, first, last)]
         return rates
+
+    def _steps(self, seat: Seat, first: int, last: int) -> np.ndarray:
+        """To which step of a trial, counted from 0 over all its epochs, each of these iterations belongs."""
+        batch = seat.trial["batch_size"]
+        updates = -(-self.ready.lane.examples // batch)
+        return seat.epoch * updates + np.arange(first, last) // (batch // self.plan.microbatch)

@@ -16,6 +16,7 @@ from bench.errors import brief
 from bench.journal import Journal, RecordError, finite, read_journal, write_file
 from bench.tally import Tally
 from bench.trial import Trial
+from bench.windows import Windows
 
 __all__ = [
     "METRICS", "SCHEMA", "Curves", "Dispatches", "Journal", "ProgramRecord", "RecordError", "Results",
@@ -92,6 +93,7 @@ class Results:
     Attributes:
         trials: by id, in the order they began.
         curves: one row an epoch, as in `curves.parquet`.
+        losses: trial → one row a window of steps, where they are recorded, as in `losses.parquet`.
         programs: by id.
         runs: what was written at each start of a process: hardware, software, data, counts.
         statuses: how many trials have each status.
@@ -105,6 +107,7 @@ class Results:
 
     trials: dict[str, TrialRecord] = field(default_factory=dict)
     curves: Curves = field(default_factory=Curves)
+    losses: defaultdict[str, Windows] = field(default_factory=lambda: defaultdict(Windows))
     programs: dict[str, ProgramRecord] = field(default_factory=dict)
     runs: list[dict[str, Any]] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=Counter)
@@ -148,6 +151,8 @@ class Results:
                 self._epoch(event)
             case "train":
                 self.programs[event["program"]].trained(event)
+                for trial, parts in event.get("losses", {}).items():
+                    self.losses[self.trials[trial].trial.id].add(parts)
             case "evaluate":
                 self.programs[event["program"]].eval_s += event["seconds"]
             case "trial":
@@ -223,6 +228,8 @@ class Results:
             return
         self.trials = {name: r for name, r in self.trials.items() if r.status in _DONE}
         self.curves = self.curves.of(self.trials)
+        for trial in self.losses.keys() - self.trials.keys():
+            del self.losses[trial]
         self._recount()
 
     def _recount(self) -> None:

@@ -24,7 +24,8 @@ from bench.trial import Trial
 
 CONFIG = "config.json"
 _MOST_BYTES = 1 << 24  # of a config
-_MAY_DIFFER = ("budget",)  # how long a process may take is no part of what it does
+# How long a process may take is no part of what it does; windows of losses are told of by themselves.
+_MAY_DIFFER = ("budget", "curve_every")
 
 
 def adapted(
@@ -120,6 +121,11 @@ def check_config(
     Raises:
         ConfigError: names the keys that differ.
     """
+    if (every := there.get("curve_every", 0)) != here["curve_every"]:  # windows cannot be cut anew
+        raise ConfigError(
+            f"the run directory holds a run with --curve_every={ascii(every)[:20]}; give the same, or use "
+            "another --workdir"
+        )
     differing = configs.differences(_fixed(there), _fixed(here))
     if not differing:
         return

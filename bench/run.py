@@ -75,7 +75,8 @@ class Run:
         """
         options, dataset, known = self.options, self.dataset, self.sampler.known
         settings = self.settings.to_json()
-        saved = {"schema": SCHEMA, **settings, "fingerprint": dataset.fingerprint}
+        about = {"curve_every": options.curve_every, "fingerprint": dataset.fingerprint}
+        saved = {"schema": SCHEMA, **settings, **about}
         if there := resume.saved_config(options.workdir):
             resume.check_config(there, saved, self.settings, known)
         sizes = (
@@ -90,7 +91,10 @@ class Run:
             with Stop(self._limit_s()) as stop:
                 results = self._train(saved, results, stop)
         final(self.console, results)
-        names = ("report.html", "report.md", "trials.csv", "curves.parquet", "run.json", "best.npz")
+        names = (
+            "report.html", "report.md", "trials.csv", "curves.parquet", "losses.parquet", "run.json",
+            "best.npz", "profile",
+        )  # fmt: skip
         found = ", ".join(name for name in names if (options.workdir / name).exists())
         self.say(f"written to {options.workdir}: {found}")
         if self.reason != "completed":
@@ -157,6 +161,7 @@ class Run:
         from jax.errors import JaxRuntimeError
 
         from bench.keeper import Keeper
+        from bench.profiler import Profiler
         from bench.sweep import Sweep
 
         options, progress = self.options, Progress(self.console, len(self.sampler.known))
@@ -177,6 +182,7 @@ class Run:
             progress,
             stop,
             Keeper(directory, self.dataset, options.keep),
+            Profiler(options.workdir / "profile", options.profile, self.say),
             options.checkpoint_every,
             lambda: (before_s or 0.0) + self._elapsed_s(),
         )
@@ -248,6 +254,7 @@ class Run:
             fixed=bool(options.lanes),
             decided=blueprint.decided,
             strategy=options.strategy,
+            curve_every=options.curve_every,
         )
         return Pool(
             plan,

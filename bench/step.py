@@ -113,6 +113,7 @@ class LaneProgram:
         examples: N.
         dtype: of parameters and arithmetic, or a name of `precision.PRECISIONS`.
         shares: devices over whose `BATCH_AXIS` a lane's examples are spread.
+        curve: training also returns the sums of each iteration.
 
     Attributes:
         sites: where the network needs an operation; `lowerings` says how each is computed.
@@ -120,10 +121,16 @@ class LaneProgram:
     """
 
     def __init__(
-        self, program: ProgramPlan, image_shape: Shape, examples: int, dtype: Any, shares: int = 1
+        self,
+        program: ProgramPlan,
+        image_shape: Shape,
+        examples: int,
+        dtype: Any,
+        shares: int = 1,
+        curve: bool = False,
     ):
         self.program, self.image_shape = program, image_shape
-        self.examples, self.shares = examples, shares
+        self.examples, self.shares, self.curve = examples, shares, curve
         self.log_probabilities = isinstance(program.layers[-1], SigmoidOutput)
         self.dtype, self.computed = precision.of(dtype).stored, precision.of(dtype).computed
         self.iterations_per_epoch = -(-examples // program.microbatch)
@@ -150,7 +157,9 @@ class LaneProgram:
         nan = jnp.full_like(zero, jnp.nan)
         return Lane(params, stats, optimizer, hyper, gradient, zero, zero, zero, zero, zero, nan)
 
-    def train(self, lane: Lane, epoch: Epoch, first: jax.Array, data: TrainingSet) -> Lane:
+    def train(
+        self, lane: Lane, epoch: Epoch, first: jax.Array, data: TrainingSet
+    ) -> tuple[Lane, jax.Array | None]:
         """S iterations of one epoch.
 
         Args:
@@ -158,28 +167,42 @@ class LaneProgram:
             epoch: the trial's own.
             first: () int32, the first of these iterations, counted in the epoch.
             data: the training set.
+
+        Returns:
+            The state after them, and, if asked for, (S, 4) `loss`, `weight`, `correct` and `seen` of each
+            iteration alone, zero beyond the epoch's end.
         """
         sums = (lane.loss, lane.weight, lane.correct, lane.seen)
         sums = jax.tree.map(lambda total: jnp.where(first == 0, 0, total), sums)
         lane = lane._replace(**dict(zip(("loss", "weight", "correct", "seen"), sums, strict=True)))
 
-        def iteration(lane: Lane, now: tuple[Array, Array]) -> tuple[Lane, None]:
+        def iteration(lane: Lane, now: tuple[Array, Array]) -> tuple[Lane, jax.Array | None]:
             index, rate = now
 
-            def run() -> Lane:
-                return self._iteration(lane, epoch, index, rate, data)
+            def run() -> tuple[Lane, jax.Array | None]:
+                after, sums = self._iteration(lane, epoch, index, rate, data)
+                return after, sums if self.curve else None
 
             if self.iterations_per_epoch % self.program.steps == 0:
-                return run(), None
-            return lax.cond(index < self.iterations_per_epoch, run, lambda: lane), None
+                return run()
+            beyond = (lane, self.no_sums())
+            return lax.cond(index < self.iterations_per_epoch, run, lambda: beyond)
 
         indices = first + jnp.arange(self.program.steps, dtype=jnp.int32)
-        return lax.scan(iteration, lane, (indices, epoch.rates))[0]
+        return lax.scan(iteration, lane, (indices, epoch.rates))
+
+    def no_sums(self, *shape: int) -> jax.Array | None:
+        """(…, 4): those of iterations that are not trained."""
+        return jnp.zeros((*shape, 4), self.dtype) if self.curve else None
 
     def _iteration(
         self, lane: Lane, epoch: Epoch, index: Array, rate: Array, data: TrainingSet
-    ) -> Lane:
-        """Trains on the epoch's microbatch number `index`, and updates where a batch ends with it."""
+    ) -> tuple[Lane, jax.Array]:
+        """Trains on the epoch's microbatch number `index`, and updates where a batch ends with it.
+
+        Returns:
+            The state, and (4,) the microbatch's own `loss`, `weight`, `correct` and `seen`.
+        """
         # Which update this belongs to, and how far in its batch it begins: the sources of chance, which do
         # not know of microbatches.
         several = lane.hyper["microbatches"] if self.program.accumulates else 1
@@ -222,7 +245,7 @@ class LaneProgram:
             last_loss=jnp.where(jnp.isfinite(sums[0]), sums[0] / sums[1], lane.last_loss),
         )
         if not self.program.accumulates:
-            return self._updated(lane, gradient / sums[1], rate)
+            return self._updated(lane, gradient / sums[1], rate), sums
         gradient, weight = lane.gradient + gradient, lane.batch_weight + sums[1]
         ends = (place == several - 1) | (index == self.iterations_per_epoch - 1)
 
@@ -232,9 +255,10 @@ class LaneProgram:
                 gradient=jnp.zeros_like(gradient), batch_weight=jnp.zeros_like(weight)
             )
 
-        return lax.cond(
-            ends, complete, lambda: lane._replace(gradient=gradient, batch_weight=weight)
-        )
+        def gather() -> Lane:
+            return lane._replace(gradient=gradient, batch_weight=weight)
+
+        return lax.cond(ends, complete, gather), sums
 
     def _microbatch(
         self,

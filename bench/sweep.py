@@ -20,6 +20,7 @@ from bench.data import Dataset
 from bench.directory import RunDirectory
 from bench.keeper import Keeper
 from bench.pool import Pool
+from bench.profiler import Profiler
 from bench.program import Program, Seat
 from bench.record import finite
 from bench.report import Progress
@@ -44,6 +45,7 @@ class Sweep:
         progress: the live view.
         stop: says when to end before all is done.
         keeper: of trained parameters.
+        profiler: of training dispatches.
         checkpoint_s: seconds between checkpoints.
         elapsed_s: seconds that the run has taken so far, in all its processes.
         clock: seconds, monotonic.
@@ -60,6 +62,7 @@ class Sweep:
         progress: Progress,
         stop: Stop,
         keeper: Keeper,
+        profiler: Profiler,
         checkpoint_s: float = 30.0,
         elapsed_s: Callable[[], float] = time.perf_counter,
         clock: Clock = time.perf_counter,
@@ -67,14 +70,14 @@ class Sweep:
         self.sampler, self.pool, self.dataset = sampler, pool, dataset
         self.directory, self._begins, self._write_plan = directory, run, plan
         self.progress, self.stop, self.clock = progress, stop, clock
-        self.keeper, self.checkpoint_s, self.elapsed_s = keeper, checkpoint_s, elapsed_s
+        self.keeper, self.profiler = keeper, profiler
+        self.checkpoint_s, self.elapsed_s = checkpoint_s, elapsed_s
         self.watch = Stopwatch(clock)
         self._start = sampler.state()
         self._checkpoint_due = clock() + checkpoint_s
         self._seen: set[str] = set()  # trials that need not be asked for again
         self._done_epochs = 0
         self._planned_epochs = (0, 0)  # of how many known trials
-        self._warm: set[str] = set()
 
     def begin(self, saved: Saved | None) -> None:
         """Puts everything where a checkpoint has it; without one, unfinished trials begin again."""
@@ -215,13 +218,12 @@ class Sweep:
 
     def train(self, program: Program) -> None:
         """One dispatch of one program, and what an epoch's end brings with it."""
-        with self._on_device(program):
-            event = program.train()
-        # The first dispatch of a program pays for loading it: no rate is taken from it.
-        self.directory.note({**event, "warmup": program.plan.id not in self._warm})
-        self._warm.add(program.plan.id)
-        if program.between_epochs:
-            self.evaluate(program)
+        with self.profiler.dispatch(program.plan.id) as untimed:
+            with self._on_device(program):
+                event = program.train()
+            self.directory.note({**event, "warmup": untimed})
+            if program.between_epochs:
+                self.evaluate(program)
         self.directory.record()
         busy = sum(len(p.seated) for p in self.pool)
         results = self.directory.results

@@ -107,7 +107,10 @@ def optimizer(trial, rate):
 
 
 def stepper(trial, model):
-    """`step(model, optimizer state, rate, batch) -> both after an update`, compiled quickly, not well."""
+    """`step(model, optimizer state, rate, batch) -> both after an update, sums`, compiled quickly, not well.
+
+    Sums are of the batch: weighted loss, weights, hits, examples.
+    """
     graph, params, stats = nnx.split(model, nnx.Param, nnx.BatchStat)
 
     def step(params, stats, state, rate, x, y, kept, weights):
@@ -118,12 +121,13 @@ def stepper(trial, model):
             targets = jax.nn.one_hot(y, logits.shape[-1])
             targets = optax.smooth_labels(targets, trial["label_smoothing"])
             losses = -(targets * jax.nn.log_softmax(logits)).sum(-1)
-            value = (weights[y] * losses).sum() / weights[y].sum()
-            return value, nnx.state(module, nnx.BatchStat)
+            total, weight = (weights[y] * losses).sum(), weights[y].sum()
+            hits = (logits.argmax(-1) == y).sum()
+            return total / weight, (nnx.state(module, nnx.BatchStat), (total, weight, hits, len(y)))
 
-        gradients, stats = jax.grad(loss, has_aux=True)(params)
+        gradients, (stats, sums) = jax.grad(loss, has_aux=True)(params)
         updates, state = optimizer(trial, rate).update(gradients, state, params)
-        return optax.apply_updates(params, updates), stats, state
+        return (optax.apply_updates(params, updates), stats, state), sums
 
     options = {"xla_backend_optimization_level": 1, **(compiler_options("cpu") or {})}
     return jax.jit(step, compiler_options=options), (
@@ -146,8 +150,11 @@ def uniform(key, stream, first, shape):
     return np.concatenate(parts)[:size].reshape(shape)
 
 
-def train_alone(trial, dataset):
-    """Trains `trial` and returns its weights by path, in `Lanes.weights`' names."""
+def train_alone(trial, dataset, told=None):
+    """Trains `trial` and returns its weights by path, in `Lanes.weights`' names.
+
+    `told`, a list, is given the sums of each step.
+    """
     side, channels = dataset.image_shape[0], dataset.image_shape[2]
     # Not initialised by Flax, which takes seconds: every array is set below.
     model = nnx.eval_shape(lambda: Plain(trial, channels, side, dataset.classes))
@@ -193,7 +200,9 @@ def train_alone(trial, dataset):
             rate = rates(
                 jnp.int32(epoch * steps + number)
             )  # not within: Optax's float32 would be fused
-            state = step(*state, rate, x, y, kept, jnp.asarray(weights))
+            state, sums = step(*state, rate, x, y, kept, jnp.asarray(weights))
+            if told is not None:
+                told.append([float(number) for number in sums])
     nnx.update(model, *state[:2])
     return {
         f"{layer}/{kind}": np.asarray(getattr(module, kind)[...])

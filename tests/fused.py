@@ -27,28 +27,30 @@ def planned(trials, dataset, lanes=0, strategy="map", devices=1, bounds=()):
     return program
 
 
-def compiled(program, trial, dataset, devices=1, batch=1, precision="float64"):
+def compiled(program, trial, dataset, devices=1, batch=1, precision="float64", curve_every=0):
     """A program whose lanes lie on `devices`, each lane's examples on `batch` of them."""
     data = DeviceData(dataset, lane_mesh(jax.local_devices()[:devices], batch))
 
     def fitted(plan, trial):
-        lanes = Lanes(plan, data, precision)
+        lanes = Lanes(plan, data, precision, curve=bool(curve_every))
         lanes.compile(trial)
         return lanes
 
-    found = Program(program, fitted)
+    found = Program(program, fitted, curve_every=curve_every)
     found.waiting.append(trial)
     found.compile()
     found.waiting.clear()
     return found
 
 
-def run(program, trials):
-    """Trial id → (weights by path, metrics of the last epoch)."""
+def run(program, trials, note=lambda event: None):
+    """Trial id → (weights by path, metrics of the last epoch); `note` gets each dispatch's event."""
     program.waiting.extend(trials)
     found = {}
-    while program.fill() or program.seated:
-        program.train()
+    while program.waiting or program.seated:
+        if program.between_epochs:  # lanes are filled nowhere else
+            program.fill()
+        note(program.train())
         if program.between_epochs:
             metrics, _ = program.evaluate()
             for seat, row in zip(program.seated, metrics, strict=True):

@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 LIGHT = [
     "errors", "layers", "padding", "summary", "zoo", "hyperparameters", "trial", "space", "search",
-    "host", "costs", "partition", "plan", "columns", "journal", "record", "best", "config", "data",
+    "host", "costs", "partition", "plan", "columns", "windows", "journal", "record", "best", "config", "data",
     "report", "energy", "suite", "points", "curves", "schedule", "hardware", "initial", "timing",
     "roofline", "precision", "kernels", "files", "artifacts", "lock", "stop", "hyper", "options",
     "blueprint", "resume", "planner", "checkpoint", "directory", "outputs", "experiments",

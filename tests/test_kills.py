@@ -37,6 +37,7 @@ FLAGS = (
     "--devices=2",
     "--lanes=2",
     "--keep=last",
+    "--curve_every=4",
     "--checkpoint_every=0",
     "--checkpoints=1",  # which must do
 )

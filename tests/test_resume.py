@@ -59,6 +59,7 @@ def sweep(workdir, space=None, sampler=None, lanes=2, said=None, changes=None, *
         "keep": "last",
         "devices": 2,
         "cache_dir": CACHE[0],
+        "curve_every": 4,  # of 9 steps an epoch
     } | options
     console = Console(file=said or io.StringIO(), width=500)
     job = Run(settings(space, **(changes or {})), Options(workdir, lanes=lanes, **options), console)
@@ -72,7 +73,9 @@ def books(workdir: Path):
     rows = list(csv.DictReader((workdir / "trials.csv").read_text().splitlines()))
     for row in rows:
         del row["seconds"]
-    curves = pq.read_table(workdir / "curves.parquet").to_pylist()
+    curves = [
+        pq.read_table(workdir / name).to_pylist() for name in ("curves.parquet", "losses.parquet")
+    ]
     weights = {}
     for path in sorted(workdir.rglob("*.npz")):
         with np.load(path, allow_pickle=False) as arrays:
@@ -350,6 +353,14 @@ def test_any_other_change_is_refused_by_name(whole, tmp_path, space, changes, wo
         sweep(there, space=space, changes=changes)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert (there / "journal.jsonl").read_bytes() == before
+
+
+def test_other_windows_are_refused_and_the_fix_is_named(whole):
+    there, _ = whole
+    before = (there / "journal.jsonl").read_bytes()
+    with pytest.raises(ConfigError, match="holds a run with --curve_every=4; give the same, or"):
+        sweep(there, curve_every=0)
     assert (there / "journal.jsonl").read_bytes() == before
 
 

@@ -42,12 +42,14 @@ def run(tmp_path, caplog):
         batch=1,
         sampler=None,
         lowering="auto",
+        curve_every=0,
         **changes,
     ):
         workdir = tmp_path / f"run{lanes}{strategy}{devices}{plan}"
         options = Options(
-            workdir, None, devices, batch, lanes, strategy, plan, lowering, cache_dir=None
-        )
+            workdir, None, devices, batch, lanes, strategy, plan, lowering,
+            cache_dir=None, curve_every=curve_every,
+        )  # fmt: skip
         with caplog.at_level(logging.WARNING):
             job = Run(settings(**changes), options, Console(quiet=True))
             job.sampler = sampler(job) if sampler else job.sampler
@@ -63,15 +65,15 @@ MIXED = {"units": (4, 6), "optimizer": ("adam", "sgd"), "batch_size": (24, 48), 
 
 
 @pytest.mark.parametrize(
-    ("plan", "space", "programs"),
+    ("plan", "space", "programs", "every"),
     [
-        ("cost", MIXED, 2),  # a kernel is not data
-        ("separate", {"optimizer": ("adam", "sgd"), "dropout": (0.0, 0.2, 0.4)}, 2),
+        ("cost", MIXED, 2, 3),  # a kernel is not data
+        ("separate", {"optimizer": ("adam", "sgd"), "dropout": (0.0, 0.2, 0.4)}, 2, 0),
     ],
 )
-def test_each_program_is_compiled_once(run, plan, space, programs):
+def test_each_program_is_compiled_once(run, plan, space, programs, every):
     """More trials than lanes: lanes are refilled, and nothing else is compiled for it."""
-    results, _, log = run(lanes=2, plan=plan, space=space)
+    results, _, log = run(lanes=2, plan=plan, space=space, curve_every=every)
     assert len(results.programs) == programs
     for program in results.programs:
         for function in ("fill", "train", "evaluate"):

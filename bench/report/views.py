@@ -30,6 +30,10 @@ _CURVES = pa.schema(
     [("trial", pa.string()), ("epoch", pa.int64()), ("step", pa.int64())]
     + [(name, pa.float64()) for name in METRICS]
 )
+_LOSSES = pa.schema(
+    [("trial", pa.string()), ("step", pa.int64())]
+    + [(name, pa.float64()) for name in ("loss", "accuracy")]
+)
 
 
 def write_views(
@@ -38,7 +42,8 @@ def write_views(
     dataset: Dataset | None = None,
     data_dir: Path | str | None = None,
 ) -> None:
-    """Writes `trials.csv`, `curves.parquet`, `run.json`, `report.md` with its pictures, and `report.html`.
+    """Writes `trials.csv`, `curves.parquet`, `run.json`, `report.md` with its pictures, and
+    `report.html`; and `losses.parquet`, if there are any.
 
     Args:
         workdir: the run directory.
@@ -51,6 +56,8 @@ def write_views(
             but a forger writes.
     """
     made = {"trials.csv": trials_csv, "curves.parquet": curves_parquet, "run.json": run_json}
+    if results.losses:
+        made["losses.parquet"] = losses_parquet
     for name, make in made.items():
         with told(workdir):
             content = make(results)
@@ -125,6 +132,21 @@ def curves_parquet(results: Results) -> bytes:
     table = pa.table(columns, schema=_CURVES).sort_by(
         [("trial", "ascending"), ("epoch", "ascending")]
     )
+    return _parquet(table)
+
+
+def losses_parquet(results: Results) -> bytes:
+    """A row per trial and window of steps, by the trial's id: its last step, and means over the window."""
+    tables = []
+    for trial, windows in sorted(results.losses.items()):
+        trials = pa.repeat(pa.scalar(trial, pa.string()), len(windows))
+        means = (pa.array(mean, from_pandas=True) for mean in windows.means())
+        columns = [trials, pa.array(windows.column("step")), *means]
+        tables.append(pa.table(columns, schema=_LOSSES))
+    return _parquet(pa.concat_tables(tables))
+
+
+def _parquet(table: pa.Table) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(table, buffer)
     return buffer.getvalue()

@@ -27,7 +27,15 @@ from tests.fuzz.mutate import NUMBERS, altered, damaged
 from tests.made_up_machine import Machine
 from tests.report import made_up_sweep
 
-_EVENTS = [*made_up_sweep.sweep(), made_up_sweep.PEAKS, made_up_sweep.FINISH]
+_SWEEP = made_up_sweep.sweep()
+_FIRST = next(event for event in _SWEEP if event["event"] == "trial")
+_LOSSES = {_FIRST["trial"]: [[0, 10, 5.5, 640.0, 300.0, 640.0], [1, 18, None, 512.0, 0.0, 512.0]]}
+_EVENTS = [
+    *_SWEEP,
+    made_up_sweep.train(_FIRST["program"], 1.0, losses=_LOSSES),
+    made_up_sweep.PEAKS,
+    made_up_sweep.FINISH,
+]
 _LATER = [event["trial"] for event in _EVENTS if event["event"] == "trial"][12:]
 _FEW = [event for event in _EVENTS if event.get("trial") not in _LATER]  # a report of them is quick
 

@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from made_up_sweep import FINISH, PEAKS, RUN, Event, begin, end, epoch, failed, 
 
 from bench.record import METRICS, SCHEMA, RecordError, Results
 from bench.report import write_views
-from bench.report.views import curves_parquet, run_json, trials_csv
+from bench.report.views import curves_parquet, losses_parquet, run_json, trials_csv
 from bench.trial import Trial
 
 Read = Callable[[list[Event]], Results]
@@ -130,6 +131,35 @@ def test_curves(read: Read, events: list[Event], tmp_path: Path) -> None:
 def test_curves_of_nothing(tmp_path: Path) -> None:
     (tmp_path / "c.parquet").write_bytes(curves_parquet(Results()))
     assert pq.read_table(tmp_path / "c.parquet").num_rows == 0
+
+
+def test_losses_are_means_over_windows(read: Read, tmp_path: Path) -> None:
+    one, two, three = (Trial.create({"seed": seed}, {}) for seed in range(3))
+    first = {one.id: [[0, 4, 2.0, 4.0, 3.0, 8.0]], three.id: [[0, 1, 1.0, 0.0, 0.0, 0.0]]}
+    rest = {
+        two.id: [[1, 20, 3.0, 2.0, 1.0, 4.0]],
+        one.id: [[0, 10, 1.0, 2.0, 1.0, 8.0], [1, 18, math.inf, 2.0, 0.0, 8.0]],
+    }
+    told = [program("p"), *(begin(trial, "p") for trial in (one, two, three))]
+    told += [train("p", 1.0, losses=first), train("p", 1.0), train("p", 1.0, losses=rest)]
+    content = losses_parquet(read(told))
+    (tmp_path / "l.parquet").write_bytes(content)
+    table = pq.read_table(tmp_path / "l.parquet")
+    assert table.column_names == ["trial", "step", "loss", "accuracy"]
+    assert (
+        [tuple(row.values()) for row in table.to_pylist()]
+        == sorted(
+            [
+                (one.id, 10, 0.5, 0.25),
+                (one.id, 18, None, 0.0),
+                (two.id, 20, 1.5, 0.25),
+                (three.id, 1, None, None),  # of no weight, and no example
+            ],
+            key=lambda row: row[:2],
+        )
+    )
+    write_views(tmp_path, read(told))
+    assert (tmp_path / "losses.parquet").read_bytes() == content
 
 
 def test_run_json(read: Read, events: list[Event]) -> None:

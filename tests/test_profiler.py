@@ -1,0 +1,25 @@
+"""Traces of dispatches: they parse, name the executable, and move no result."""
+
+import gzip
+import json
+
+from rich.console import Console
+
+from bench.options import Options
+from bench.run import Run
+from tests.test_sweep import settings
+
+
+def test_a_trace_names_the_executable_and_moves_no_bit(tmp_path):
+    found = {}
+    for name, profile in (("plain", 0), ("traced", 1)):
+        options = Options(tmp_path / name, None, 1, cache_dir=None, profile=profile)
+        space = {"learning_rate": (1e-3, 1e-2)}
+        found[name] = Run(settings(space=space), options, Console(quiet=True)).train()
+    assert found["traced"].curves == found["plain"].curves
+    assert not (tmp_path / "plain" / "profile").exists()
+    assert found["traced"].programs
+    for name, program in found["traced"].programs.items():
+        (trace,) = (tmp_path / "traced" / "profile" / name).rglob("*.trace.json.gz")
+        assert f"train_{name}" in json.dumps(json.loads(gzip.decompress(trace.read_bytes())))
+        assert list(program.train.column("warmup")) == [1, 1]
