@@ -1,17 +1,15 @@
 r"""Trains a sweep of small CNNs as few XLA programs and reports what came of it.
 
     python -m bench.main --config=configs/sweep.py
-    python -m bench.main --config=configs/sweep.py:smoke --workdir=runs/first
     python -m bench.main --config=configs/sweep.py --config.trial.epochs=5 \
         --axis='learning_rate=log_uniform(1e-4, 1e-1)' \
         --config.search.method=random --config.search.trials=20
     python -m bench.main --config=configs/hardware.py     # measures the machine instead
 
-The same command with the same --workdir goes on where a run ended, however it ended. A finished run shows
-its report; values added to an axis are trained there too.
-
-Exit codes: 0 every trial completed or was pruned, 2 something to mend (one line says what), 3 some trials
-diverged or failed, 4 time is up and trials are left, 130 interrupted, 143 terminated.
+The same command with the same --workdir goes on where a run ended, however it ended. --config.KEY=VALUE
+sets a value of the config; --helpfull has every flag. Exit codes: 0 every trial completed or was pruned,
+2 something to mend (one line says what), 3 some trials diverged or failed, 4 time is up and trials are left,
+130 interrupted, 143 terminated.
 """
 
 import os
@@ -20,72 +18,16 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from absl import flags
-from ml_collections import config_flags
 from rich.console import Console
 
 from bench import config as configs
+from bench import flags as command_line
 from bench import hardware
 from bench.errors import ConfigError, ConvoyError
 from bench.kernels import build
-from bench.options import CACHE_DIR, Options
 from bench.run import Run
 from bench.stop import EXIT_CODES
-
-_CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Config file, with an argument after a colon."
-)
-_AXIS = flags.DEFINE_multi_string(
-    "axis", [], "name=expression: adds or replaces an axis of the space."
-)
-_WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Run directory; runs/ and the config's name if not given."
-)
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where data sets lie: mnist/, fashion-mnist/, …")
-_DEVICES = flags.DEFINE_integer(
-    "devices", 0, "How many devices to use, 0 for all; on a CPU, cores."
-)
-_BATCH_DEVICES = flags.DEFINE_integer(
-    "batch_devices", 1, "The mesh: devices that share the examples of a trial, for large models."
-)
-_LANES = flags.DEFINE_integer("lanes", 0, "Trials side by side in a program, 0 for as many as fit.")
-_STRATEGY = flags.DEFINE_string(
-    "strategy", "auto", "Lanes in turn (map), side by side (vmap), or N side by side (vmap:N)."
-)
-_LOWERING = flags.DEFINE_string(
-    "lowering", "auto", "How convolutions and pools are computed; auto times what there is."
-)
-_RETUNE = flags.DEFINE_bool("retune", False, "Time lowerings anew, whatever is remembered.")
-_PLAN = flags.DEFINE_enum(
-    "plan", "cost", ["cost", "fewest", "separate"], "How trials are put together in programs."
-)
-_CHECKPOINT_EVERY = flags.DEFINE_float(
-    "checkpoint_every", 30.0, "Seconds between checkpoints; 0: every dispatch."
-)
-_CHECKPOINTS = flags.DEFINE_integer("checkpoints", 2, "How many checkpoints are kept.")
-_KEEP = flags.DEFINE_enum(
-    "keep",
-    "none",
-    ["none", "best", "last"],
-    "Parameters kept of every trial: which epoch's.",
-)
-_DETERMINISTIC = flags.DEFINE_bool(
-    "deterministic", False, "The same bits every time, on a GPU too."
-)
-_CURVE_EVERY = flags.DEFINE_integer(
-    "curve_every",
-    0,
-    "Record the training loss of every so many steps of a trial, within epochs too; 0: of epochs.",
-)
-_PROFILE = flags.DEFINE_integer(
-    "profile", 0, "Trace so many training dispatches of each program, for TensorBoard and Perfetto."
-)
-_PLAN_ONLY = flags.DEFINE_bool(
-    "plan_only", False, "Print the programs and what they would take; train nothing."
-)
-_CACHE_DIR = flags.DEFINE_string(
-    "cache_dir", None, "Compiled programs and measured costs; $XDG_CACHE_HOME/convoy by default."
-)
-_CACHE = flags.DEFINE_bool("cache", True, "Keep them for the next run.")
+from bench.usage import usage
 
 
 def main() -> int:
@@ -104,9 +46,8 @@ def main() -> int:
 def _parse(argv: list[str]) -> None:
     """Flags into values, with this project's own words and exit code for mistakes."""
     if {"--help", "--helpfull", "-h"} & set(argv):
-        print(__doc__)
-        own = flags.FLAGS.main_module_help()
-        print(flags.FLAGS.get_help() if "--helpfull" in argv else own)
+        whole = "--helpfull" in argv
+        print(flags.FLAGS.get_help() if whole else usage(__doc__, command_line.GROUPS, flags.FLAGS))
         raise SystemExit(0)
     try:
         rest = flags.FLAGS(argv)
@@ -127,38 +68,18 @@ def _parse(argv: list[str]) -> None:
 
 
 def _train() -> int:
-    options = Options(
-        workdir=Path(_WORKDIR.value) if _WORKDIR.value else _default_workdir(),
-        data_dir=_DATA_DIR.value,
-        devices=_DEVICES.value,
-        batch_devices=_BATCH_DEVICES.value,
-        lanes=_LANES.value,
-        strategy=_STRATEGY.value,
-        plan=_PLAN.value,
-        lowering=_LOWERING.value,
-        retune=_RETUNE.value,
-        cache_dir=(Path(_CACHE_DIR.value) if _CACHE_DIR.value else CACHE_DIR)
-        if _CACHE.value
-        else None,
-        checkpoint_every=_CHECKPOINT_EVERY.value,
-        checkpoints=_CHECKPOINTS.value,
-        keep=_KEEP.value,
-        deterministic=_DETERMINISTIC.value,
-        command=tuple(sys.argv[1:]),
-        curve_every=_CURVE_EVERY.value,
-        profile=_PROFILE.value,
-    )
+    options = command_line.options(_default_workdir())
     # Not on a terminal, tables take the width of a wide one rather than lose columns.
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    console = Console(width=None if sys.stdout.isatty() else 120, quiet=options.quiet)
     config = _config()
     if "benchmark" in config:
-        _refuse_flags_of_sweeps()
+        command_line.refuse_flags_of_sweeps()
         hardware.run(*configs.resolve_benchmark(config), options, console)
         return 0
-    if not _PLAN_ONLY.value:
+    if not command_line.PLAN_ONLY.value:
         build.start()  # a compiler, if one is needed, works while data are read and JAX is imported
-    run = Run(configs.resolve(config, _AXIS.value), options, console)
-    if _PLAN_ONLY.value:
+    run = Run(configs.resolve(config, command_line.AXIS.value), options, console)
+    if command_line.PLAN_ONLY.value:
         run.plan_only()
         return 0
     results = run.train()
@@ -176,24 +97,13 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _refuse_flags_of_sweeps() -> None:
-    """A benchmark would leave them out without a word."""
-    for flag in (
-        _AXIS, _DATA_DIR, _BATCH_DEVICES, _LANES, _PLAN, _CURVE_EVERY, _PROFILE, _PLAN_ONLY,
-    ):  # fmt: skip
-        if flag.value != flag.default:
-            raise ConfigError(
-                f"--{flag.name} is for sweeps; a benchmark's settings are those of config.benchmark"
-            )
-
-
 def _config() -> Any:
     """What the config file returned; its mistakes in one line."""
     path = _config_name().partition(":")[0]
     if not Path(path).exists():
         raise ConfigError(f"no config file {path}; configs/sweep.py is one")
     try:
-        config = _CONFIG.value
+        config = command_line.CONFIG.value
         config.to_dict()  # a file that failed to load says so only when it is used
     except ConvoyError:
         raise

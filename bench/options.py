@@ -30,6 +30,9 @@ class Options:
         checkpoints: how many are kept.
         keep: of every trial, the parameters of its "best" epoch, of its "last", or "none".
         deterministic: XLA takes only what gives the same bits every time, on a GPU too.
+        live: the report is served while the sweep runs, on a page of this machine.
+        quiet: nothing is said but what is wrong.
+        verbose: the plan is said first, and each trial's end.
         command: the flags as they were given, for the record; None where no command line was.
         curve_every: loss and accuracy of training are recorded for every so many steps of a trial; 0 for no.
         profile: training dispatches of each program that are traced, after its warm-up.
@@ -50,6 +53,9 @@ class Options:
     keep: str = "none"
     deterministic: bool = False
     command: tuple[str, ...] | None = None
+    live: bool = False
+    quiet: bool = False
+    verbose: bool = False
     curve_every: int = 0
     profile: int = 0
 

@@ -5,7 +5,7 @@ view of it, made from `Results`. These stay small in long runs: an epoch and a d
 
 import math
 import sys
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,7 +29,6 @@ _DONE = ("completed", "diverged", "failed")  # these stay as they are when the s
 _ENDED = (*_DONE, "pruned")
 _BAD = ("diverged", "failed")  # these rank last
 _UNMEASURED = math.inf
-_RECENT = 3  # trials that ended last, for the live view
 WORK = ("flops_per_iteration", "bytes_per_iteration", "xla_flops", "xla_bytes")
 
 
@@ -100,7 +99,7 @@ class Results:
         compile_s: wall-clock seconds in which programs were compiled, several at a time.
         tune_s: program → wall-clock seconds of choosing how it computes, no part of `compile_s`.
         tallies: program → how far its trials are.
-        ended: the trials that ended last, the newest at the end.
+        ended: the trials that ended for good, in that order.
         peaks: what the machine of the newest process reaches (`roofline.Peaks`), None until it is measured.
         finished: the last `finish` event, None while the sweep is unfinished.
     """
@@ -114,7 +113,7 @@ class Results:
     compile_s: float = 0.0
     tune_s: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     tallies: defaultdict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
-    ended: deque[str] = field(default_factory=lambda: deque(maxlen=_RECENT), compare=False)
+    ended: list[str] = field(default_factory=list, compare=False)
     peaks: dict[str, Any] | None = None
     finished: dict[str, Any] | None = None
     # The best score of the completed trials; and of all that are measured, None once it must be looked for.

@@ -23,7 +23,7 @@ from bench.lock import check_free, locked
 from bench.options import Options
 from bench.planner import Planner
 from bench.record import SCHEMA, RecordError, Results
-from bench.report import Progress, final, planned, units, write_views
+from bench.report import Progress, final, planned, serve, units, write_views
 from bench.stop import Stop
 from bench.trial import Trial
 
@@ -88,6 +88,9 @@ class Run:
         if resume.is_done(results, known):
             self._rewrite(results)
         else:
+            if options.live:
+                url, self._page = serve.beside(options.workdir, options.data_dir)
+                self.say(f"the report as it grows: {url}")
             with Stop(self._limit_s()) as stop:
                 results = self._train(saved, results, stop)
         final(self.console, results)
@@ -137,6 +140,8 @@ class Run:
         kills = host.memory_kills()
         starved = resume.short_of_memory(recorded, kills)
         blueprint = self.planner.blueprint(old, devices, starved)
+        if options.verbose:
+            planned.show(self.console, blueprint.plan, self.sampler.known, blueprint.plan.costs)
         pool = self._pool(blueprint, devices)
         about = {
             **_run_event(self.settings, self.dataset, self.sampler.known),
@@ -164,7 +169,8 @@ class Run:
         from bench.profiler import Profiler
         from bench.sweep import Sweep
 
-        options, progress = self.options, Progress(self.console, len(self.sampler.known))
+        options = self.options
+        progress = Progress(self.console, len(self.sampler.known), verbose=options.verbose)
         newest = directory.newest()
         before_s = newest.about["elapsed_s"] if newest else None if directory.results.runs else 0.0
 

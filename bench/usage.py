@@ -1,5 +1,6 @@
 """`--help`: what a command is called with, on one screen. `--helpfull` has every flag."""
 
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from textwrap import wrap
@@ -8,6 +9,7 @@ from absl import flags
 
 _WIDEST = 110
 _GAP = 2
+_CHOICES = re.compile(r"^<[^>]*>: ")
 
 
 def usage(about: str, groups: Mapping[str, Sequence[str]], values: flags.FlagValues) -> str:
@@ -41,5 +43,7 @@ def _called(flag: flags.Flag) -> str:
 
 def _words(flag: flags.Flag) -> str:
     """Its help, and its default where that says something."""
-    plain = flag.default in (None, "", [], False)
-    return flag.help if plain else f"{flag.help.rstrip('.')}. Default: {flag.default}."
+    # absl puts choices before it, and behind it how to give a flag more than once.
+    words = _CHOICES.sub("", flag.help).partition(";\n")[0]
+    plain = flag.default in (None, "", [], False, 0)
+    return words if plain else f"{words} Default: {flag.default}."

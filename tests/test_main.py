@@ -297,3 +297,37 @@ def test_help_explains_and_exits_with_0():
     assert done.returncode == 0
     assert "--config=configs/sweep.py" in done.stdout
     assert len(done.stdout.splitlines()) < 60
+
+
+def test_quiet_says_nothing_and_verbose_the_plan_and_each_trial(tmp_path):
+    less = ("--axis=optimizer=adam", "--axis=features=4")
+    done = train(tmp_path / "quiet", "--quiet", *less)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    done = train(tmp_path / "verbose", "--verbose", *less)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Programs planned" in done.stdout
+    assert done.stdout.count(" completed: validation accuracy ") == 4
+
+
+def test_live_names_its_page(tmp_path):
+    done = train(tmp_path / "live", "--live", "--axis=optimizer=adam", "--axis=features=4")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "the report as it grows: http://127.0.0.1:" in done.stdout
+
+
+def test_help_needs_no_config_and_fits_a_screen():
+    done = python("-m", "bench.main", "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) <= 50
+    assert "--config=…" in done.stdout
+    whole = python("-m", "bench.main", "--helpfull")
+    assert whole.returncode == 0
+    for flag in ("--checkpoints", "--[no]retune", "--[no]live", "--config"):
+        assert flag in whole.stdout
+
+
+def test_quiet_and_verbose_exclude_each_other(tmp_path):
+    done = train(tmp_path / "both", "--quiet", "--verbose")
+    assert (done.returncode, done.stderr) == (
+        2, "convoy: --quiet and --verbose together: give one of them\n",
+    )  # fmt: skip

@@ -8,6 +8,8 @@ from bench.report import units
 from bench.report.leaderboard import ranking_accuracy, varying
 from bench.report.speed import iterations_of_step
 
+_RECENT = 3  # trials that ended last
+
 
 class ProgramFacts(NamedTuple):
     """How far a program is: trials ended of those planned, the `share` of their epochs, ms/step in words."""
@@ -63,7 +65,7 @@ class Facts:
         seen = (len(results.curves), self.done)
         if seen != self._seen:  # else nothing can have changed
             self._seen, self.best = seen, _best(results)
-            self.recent = tuple(_ended(results, name) for name in reversed(results.ended))
+            self.recent = tuple(ended(results, name) for name in results.ended[: -1 - _RECENT : -1])
         self._programs(results)
 
     def _pace(self, work: float, whole: float, now: float) -> None:
@@ -112,7 +114,7 @@ def _speed(plan: Mapping[str, Any], dispatch: Mapping[str, Any]) -> str:
     return f"{ms} ms/step{f' at batch size {smallest}' if more else ''}"
 
 
-def _ended(results: Results, trial: str) -> str:
+def ended(results: Results, trial: str) -> str:
     """`e14f1f99fc00 completed: validation accuracy 98.6 % with features=16`."""
     record = results.trials[trial]
     told = record.error or ranking_accuracy(record, results)

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from bench.record import Results
 from bench.report.conditions import conditions
-from bench.report.facts import Facts, ProgramFacts
+from bench.report.facts import Facts, ProgramFacts, ended
 from bench.report.leaderboard import failed, leaderboard
 from bench.report.table import to_rich
 from bench.report.tables import programs, timing, totals
@@ -32,6 +32,7 @@ class Progress:
         planned: trials known at the start.
         clock: seconds; injected by tests.
         every_s: seconds between two plain lines.
+        verbose: tells each trial's end.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Progress:
         planned: int,
         clock: Callable[[], float] = time.monotonic,
         every_s: float = 5.0,
+        verbose: bool = False,
     ):
         terminal = console.is_terminal and not console.is_dumb_terminal
         self._console = console
@@ -50,6 +52,7 @@ class Progress:
         # No thread of its own: the view changes when the loop says so.
         self._live = Live(console=console, auto_refresh=False) if terminal else None
         self._open = ExitStack()
+        self._verbose, self._told = verbose, 0
         self._newest: tuple[Results, int, float, float] | None = None
 
     def __enter__(self) -> Self:
@@ -78,6 +81,10 @@ class Progress:
             planned_epochs: of all trials known; 0 counts trials instead.
         """
         self._newest = (results, busy, done_epochs, planned_epochs)
+        if self._verbose:
+            for trial in results.ended[self._told :]:
+                self.message(ended(results, trial))
+            self._told = len(results.ended)
         if self._clock() >= self._next:
             self._draw(*self._newest)
 

@@ -177,6 +177,21 @@ def test_programs_and_what_ended_last_have_lines(terminal: Console, clock: Clock
     assert "0% bb 0 of 1 trials, unknown ms/step" in text
 
 
+def test_verbose_tells_each_trials_end_once(log: Console, clock: Clock) -> None:
+    results = small()
+    with Progress(log, planned=2, clock=clock, every_s=99, verbose=True) as progress:
+        for record in list(results.trials.values()):
+            results.add(epoch(record.trial, 2, 0.875))
+            results.add(end(record.trial))
+            progress.refresh(results, 1, 1, 4)
+            progress.refresh(results, 1, 1, 4)
+    told = [line for line in lines(log) if "completed:" in line]
+    assert told == [
+        f"{trial} completed: validation accuracy 87.5 % with features={features}"
+        for trial, features in zip(results.trials, (8, 16), strict=True)
+    ]
+
+
 def test_many_programs_are_counted_instead(terminal: Console, clock: Clock) -> None:
     results = Results()
     for event in (RUN, *(program(f"p{n}", ["t"]) for n in range(9))):
