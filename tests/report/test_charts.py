@@ -27,7 +27,8 @@ from bench.report.charts import (
     svg,
 )
 from bench.report.charts.fields import leveled, over_decade
-from bench.report.charts.points import front, regression
+from bench.report.charts.front import front
+from bench.report.charts.regression import regression
 from bench.report.charts.roofline import roofline
 from bench.report.charts.spec import sample, thinned, ticks
 

@@ -83,7 +83,9 @@ def position(
     marks = (
         few if at_values and len(few) <= _MOST_MARKS else ticks(few[0], few[-1]) if log else None
     )
-    axis = {"labelExpr": _PERCENT if field.percent else _NUMBER}
+    axis: Spec = {"labelExpr": _PERCENT if field.percent else _NUMBER}
+    if all(isinstance(value, int) for value in few):
+        axis["tickMinStep"] = 1
     return {
         "field": name,
         "type": "quantitative",
@@ -99,6 +101,25 @@ def ticks(low: float, high: float) -> list[float]:
     steps = (1, 2, 5) if high < 100 * low else (1,)
     found = [float(f"{step}e{power}") for power in powers for step in steps]
     return [tick for tick in found if low <= tick <= high]
+
+
+def named(field: Field, name: str, values: Iterable[Any]) -> dict[str, Any]:
+    """How a column of names is told apart, in the order in which they come."""
+    order = list(dict.fromkeys(values))
+    return {"field": name, "type": "nominal", "title": field.words, "sort": order}
+
+
+def shaded(field: Field, name: str) -> dict[str, Any]:
+    """How a column of numbers is coloured."""
+    legend = {"format": ".1%" if field.percent else ".3~g"}
+    scale = {"zero": False}
+    return {
+        "field": name,
+        "type": "quantitative",
+        "title": field.words,
+        "scale": scale,
+        "legend": legend,
+    }
 
 
 def tooltip(**fields: tuple[Field, Iterable[Any]]) -> list[dict[str, str]]:
