@@ -55,7 +55,7 @@ def heat_map(
 
 def _place(field: Field, name: str, levels: list[str], step: int = 0) -> dict[str, Any]:
     """Every level has its place and its name, which is turned where it is wider than `step` pixels."""
-    long = step and any(7 * len(level) > step for level in levels)
+    long = step and any(8 * len(level) > step for level in levels)
     axis = {"grid": False, "labelOverlap": False, "labelAngle": -40 if long else 0}
     about = {"field": name, "type": "ordinal", "title": field.words}
     return {**about, "sort": levels, "scale": {"domain": levels}, "axis": axis}
