@@ -111,7 +111,7 @@ def test_code_cannot_end_its_element() -> None:
 def test_without_vega_the_page_says_so(read: Read, events: list[Event]) -> None:
     found = reports(Material(read(events)), Drawn(why="drawing failed (no V8)"))
     assert b"The charts are left out of this page: drawing failed (no V8)." in found["report.html"]
-    assert b"Pictures: drawing failed (no V8)." in found["report.md"]
+    assert b"Not all pictures are here: drawing failed (no V8)." in found["report.md"]
 
 
 def test_a_process_that_dies_takes_nothing_with_it(
