@@ -31,7 +31,8 @@ def report(results: Results, pictures: Mapping[str, str] | None = None, note: st
     tables += [table for table in (failed(results), incomplete(results)) if table.rows]
     tables.append(conditions(results))
     shown = [f"![{name}]({path})" for name, path in (pictures or {}).items()]
-    parts = [f"# {title(results)}", best_sentence(results), to_markdown(tables[0]), *shown]
-    parts += [f"Pictures: {note}."] if note else []
+    shown += [f"Not all pictures are here: {note}."] if note else []
+    parts = [f"# {title(results)}", best_sentence(results), to_markdown(tables[0])]
+    parts += ["## Charts", *shown] if shown else []
     parts += [to_markdown(table.head(_MOST)) for table in tables[1:]]
     return "\n\n".join(parts) + "\n"

@@ -1,6 +1,6 @@
 """All that a report is made of, from the run directory alone."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -129,16 +129,21 @@ def gather(
         dataset: that it learns, if it is at hand; else it is loaded again, where there is use for it.
         data_dir: where data sets lie, as for `data.load`.
     """
-    space: Mapping[str, str] = {}
-    trained = None
-    try:
-        config = read_config(workdir)
-        space = config["space"]
-        trained = Trained.read(workdir)
-        dataset = dataset or _loaded(config, data_dir)
-    except ConvoyError as error:
-        return Material(results, space, trained, missing=f"{str(error).rstrip('.')}.")
-    return Material(results, space, trained, dataset)
+    missing: list[str] = []
+
+    def tried(make: Callable[..., Any], *given: Any) -> Any:
+        try:
+            return make(*given)
+        except ConvoyError as error:
+            missing.append(f"{str(error).rstrip('.')}.")
+            return None
+
+    config = tried(read_config, workdir)
+    trained = tried(Trained.read, workdir)
+    if dataset is None and config and trained:
+        dataset = tried(_loaded, config, data_dir)
+    space = config["space"] if config else {}
+    return Material(results, space, trained, dataset, " ".join(missing))
 
 
 def _loaded(config: Mapping[str, Any], data_dir: Path | str | None) -> Dataset:

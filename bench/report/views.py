@@ -20,7 +20,7 @@ from bench.record import METRICS, SCHEMA, RecordError, Results, TrialRecord, wri
 from bench.report import stats
 from bench.report.charts.static import draw
 from bench.report.material import gather
-from bench.report.reports import pictures, reports
+from bench.report.reports import FOLDER, pictures, reports
 from bench.report.speed import Timing, timings
 
 _AFTER = (
@@ -66,6 +66,8 @@ def write_views(
         material = gather(workdir, results, dataset, data_dir)
         drawn = draw(pictures(material))
         contents = reports(material, drawn)
+    if (workdir / FOLDER).is_symlink():  # of a directory from elsewhere, to anywhere
+        raise RecordError(f"{workdir / FOLDER} is a link: remove it")
     for path, content in contents.items():
         make_folder((workdir / path).parent)
         write_file(workdir / path, content)

@@ -27,7 +27,8 @@ from bench.report.charts import (
     svg,
 )
 from bench.report.charts.fields import leveled, over_decade
-from bench.report.charts.points import front, regression
+from bench.report.charts.front import front
+from bench.report.charts.regression import regression
 from bench.report.charts.roofline import roofline
 from bench.report.charts.spec import sample, thinned, ticks
 
@@ -210,6 +211,7 @@ def test_bytes_are_shown_as_they_are() -> None:
 def test_marks_of_a_logarithmic_axis_are_round() -> None:
     assert ticks(0.0003, 0.02) == [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02]
     assert ticks(0.0001, 0.3) == [0.0001, 0.001, 0.01, 0.1]
+    assert ticks(1.4, 3.3) == [1.5, 2.0, 2.5, 3.0]
 
 
 def test_a_sample_has_the_first_and_is_the_same_every_time() -> None:

@@ -17,7 +17,7 @@ from bench.record import Results
 from bench.report import views
 from bench.report.charts import lines, static
 from bench.report.charts.static import Drawn, draw
-from bench.report.material import Material
+from bench.report.material import Material, gather
 from bench.report.page import page
 from bench.report.page.pack import Packed
 from bench.report.reports import reports
@@ -111,7 +111,7 @@ def test_code_cannot_end_its_element() -> None:
 def test_without_vega_the_page_says_so(read: Read, events: list[Event]) -> None:
     found = reports(Material(read(events)), Drawn(why="drawing failed (no V8)"))
     assert b"The charts are left out of this page: drawing failed (no V8)." in found["report.html"]
-    assert b"Pictures: drawing failed (no V8)." in found["report.md"]
+    assert b"Not all pictures are here: drawing failed (no V8)." in found["report.md"]
 
 
 def test_a_process_that_dies_takes_nothing_with_it(
@@ -187,6 +187,12 @@ def browser(tmp_path: Path) -> Browser:
     return Browser(tmp_path)
 
 
+@pytest.fixture
+def material(tmp_path: Path) -> Material:
+    made_up_run.write(tmp_path, made_up_run.digits())
+    return gather(tmp_path, Results.read(tmp_path))
+
+
 def section(dom: str, title: str) -> str:
     found = re.search(rf"<section id=\"s\d+\"><h2>{title}</h2>(.*?)</section>", dom, re.DOTALL)
     assert found, title
@@ -195,10 +201,9 @@ def section(dom: str, title: str) -> str:
 
 @pytest.mark.slow
 @needs_chromium
-def test_every_section_is_filled_in_a_browser(browser: Browser, tmp_path: Path, vega: str) -> None:
-    dataset = made_up_run.digits()
-    made_up_run.write(tmp_path, dataset)
-    material = views.gather(tmp_path, Results.read(tmp_path))
+def test_every_section_is_filled_in_a_browser(
+    browser: Browser, material: Material, vega: str
+) -> None:
     text = reports(material, Drawn(bundle=vega))["report.html"].decode()
     dom, console = browser.open(text)
     assert console == []
@@ -217,6 +222,46 @@ def test_every_section_is_filled_in_a_browser(browser: Browser, tmp_path: Path, 
     dark, console = browser.open(text, "--blink-settings=preferredColorScheme=0")
     assert 'data-theme="dark"' in dark
     assert console == []
+
+
+READER = """
+<pre id="found"></pre><script>
+const first = (n) => document.querySelectorAll(".rows tbody tr")[1].cells[n].textContent;
+const heads = [...document.querySelectorAll(".rows th")], found = {};
+const click = (name) => heads.find((head) => head.textContent === name).click();
+click("test loss"); found.least = first(0);
+click("test loss"); found.most = first(0);
+const input = document.querySelector(".rows input");
+input.value = "adam 0.003"; input.oninput();
+found.count = document.querySelector(".rows .picker span").textContent;
+const [, x, y] = document.querySelectorAll("select");
+y.value = x.value; y.onchange(); found.same = y.closest(".choice").lastChild.textContent;
+y.value = "learning rate"; x.value = "optimizer"; x.onchange();
+found.chart = y.closest(".choice").querySelectorAll("figure").length;
+document.getElementById("theme").click(); found.theme = document.documentElement.dataset.theme;
+document.getElementById("found").textContent = JSON.stringify(found);
+</script></body>"""
+
+
+@pytest.mark.slow
+@needs_chromium
+def test_a_reader_sorts_searches_and_chooses(
+    browser: Browser, material: Material, vega: str
+) -> None:
+    text = reports(material, Drawn(bundle=vega))["report.html"].decode()
+    dom, console = browser.open(READER.join(text.rsplit("</body>", 1)))
+    assert console == []
+    told = re.search(r'<pre id="found">(.*?)</pre>', dom)
+    assert told
+    # The best of 48 has the least loss; the first of those that have the greatest is the 46th.
+    assert json.loads(html.unescape(told[1])) == {
+        "least": "1",
+        "most": "46",
+        "count": "3 found",
+        "same": "Choose two that differ.",
+        "chart": 1,
+        "theme": "dark",
+    }
 
 
 @pytest.mark.slow

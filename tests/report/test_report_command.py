@@ -22,6 +22,7 @@ def test_it_rewrites_the_views_and_prints_the_tables(
     assert main([str(tmp_path), "--top", "5"]) == 0
     assert "Best 5 of 48 trials" in capsys.readouterr().out
     assert (tmp_path / "report.md").exists()
+    assert "<title>Convoy: a sweep on digits</title>" in (tmp_path / "report.html").read_text()
 
 
 def test_a_path_that_is_no_run_is_one_line_and_2(tmp_path: Path) -> None:

@@ -193,6 +193,14 @@ def test_of_the_data_only_that_which_was_learned(
     assert gather(tmp_path, Results(), dataset).dataset is dataset
 
 
+def test_weights_need_no_config_and_no_data(tmp_path: Path, dataset: Dataset) -> None:
+    made_up_run.write(tmp_path, dataset)
+    (tmp_path / "config.json").unlink()
+    found = gather(tmp_path, Results.read(tmp_path))
+    assert charts(weights(found))
+    assert "cannot read" in text(confusion(found))
+
+
 def test_predictions_of_other_examples_are_not_believed(
     material: Material, dataset: Dataset
 ) -> None:

@@ -228,6 +228,16 @@ def test_all_views_are_written_and_only_they(
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_pictures_are_not_written_through_a_link(
+    read: Read, events: list[Event], tmp_path: Path
+) -> None:
+    results = read(events)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "pictures").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RecordError, match="pictures is a link"):
+        write_views(tmp_path, results)
+
+
 def test_a_missing_directory_is_the_users_to_mend(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match=r"cannot write .*trials\.csv"):
         write_views(tmp_path / "none", Results())

@@ -6,13 +6,16 @@ what is None or not finite is unknown and not drawn.
     svg(lines(rows, Field("epoch"), Field("loss", log=True), Field("trial")))
 """
 
-from bench.report.charts.bars import bars
+from bench.report.charts.bar import bars
+from bench.report.charts.coordinates import parallel
 from bench.report.charts.fields import Field
+from bench.report.charts.front import pareto
 from bench.report.charts.heat import heat_map
-from bench.report.charts.lines import lines
-from bench.report.charts.parallel import parallel
-from bench.report.charts.pictures import pictures
-from bench.report.charts.points import pareto, scatter, scatter_with_regression, spread
+from bench.report.charts.image import pictures
+from bench.report.charts.interval import spread
+from bench.report.charts.line import lines
+from bench.report.charts.points import scatter
+from bench.report.charts.regression import scatter_with_regression
 from bench.report.charts.spec import Spec, config
 from bench.report.charts.static import svg
 

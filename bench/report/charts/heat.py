@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.report.charts.fields import Field, Row, as_field, is_number, leveled
-from bench.report.charts.spec import Spec, chart, columns, tooltip
+from bench.report.charts.spec import Spec, chart, columns, shaded, tooltip
 
 _MOST_WRITTEN = 150  # cells that have their number in them
 _STEP = 44
@@ -42,50 +42,32 @@ def heat_map(
         value=[float(f"{sum(v) / len(v):.6g}") for v in cells.values()],
         n=[len(v) for v in cells.values()],
     )
-    spec = _drawn(data, (x, across), (y, down), value, title, step)
-    spec["layer"][0]["encoding"]["color"]["scale"]["type"] = scale
-    return spec
-
-
-def _drawn(
-    data: list[dict[str, Any]],
-    x: tuple[Field, list[str]],
-    y: tuple[Field, list[str]],
-    value: Field,
-    title: str,
-    step: int,
-) -> Spec:
-    def place(field: Field, levels: list[str], **axis: Any) -> dict[str, Any]:
-        return {
-            "type": "ordinal",
-            "title": field.words,
-            "sort": levels,
-            "scale": {"domain": levels},
-            "axis": {"grid": False, "labelOverlap": False, **axis},
-        }
-
-    means = [row["value"] for row in data]
-    middle = (min(means) + max(means)) / 2 if means else 0.0
-    short = all(7 * len(level) <= step for level in x[1])
-    told = tooltip(
-        x=(x[0], [""]), y=(y[0], [""]), value=(value, [0.0]), n=(Field("n", "rows"), [0])
-    )
-    encoding = {
-        "x": {"field": "x", **place(*x, labelAngle=0 if short else -40)},
-        "y": {"field": "y", **place(*y)},
-    }
-    color = {"field": "value", "type": "quantitative", "title": value.words, "scale": {"zero": False},
-             "legend": {"format": ".1%" if value.percent else ".3~g"}}  # fmt: skip
-    written = "format(100 * datum.value, '.1f')" if value.percent else "format(datum.value, '.3~g')"
-    ink = {"condition": {"test": f"datum.value > {middle}", "value": "#111"}, "value": "#eee"}
+    told = tooltip(x=(x, [""]), y=(y, [""]), value=(value, [0.0]), n=(Field("n"), [0]))
+    color = shaded(value, "value")
+    color["scale"]["type"] = scale
+    encoding = {"x": _place(x, "x", across, step), "y": _place(y, "y", down)}
     layer: list[Any] = [{"mark": "rect", "encoding": {"color": color, "tooltip": told}}]
-    if len(data) <= _MOST_WRITTEN and step >= _STEP:
-        layer.append(
-            {
-                "transform": [{"calculate": written, "as": "written"}],
-                "mark": {"type": "text", "fontSize": 10},
-                "encoding": {"text": {"field": "written"}, "color": ink},
-            }
-        )
+    if 0 < len(data) <= _MOST_WRITTEN and step >= _STEP:
+        layer.append(_written(value, [row["value"] for row in data]))
     size = {"width": {"step": step}, "height": {"step": min(step, 30)}}
     return chart(data, title, **size, encoding=encoding, layer=layer)
+
+
+def _place(field: Field, name: str, levels: list[str], step: int = 0) -> dict[str, Any]:
+    """Every level has its place and its name, which is turned where it is wider than `step` pixels."""
+    long = step and any(8 * len(level) > step for level in levels)
+    axis = {"grid": False, "labelOverlap": False, "labelAngle": -40 if long else 0}
+    about = {"field": name, "type": "ordinal", "title": field.words}
+    return {**about, "sort": levels, "scale": {"domain": levels}, "axis": axis}
+
+
+def _written(value: Field, means: list[float]) -> Spec:
+    """The number in each cell, dark on what is light."""
+    text = "format(100 * datum.value, '.1f')" if value.percent else "format(datum.value, '.3~g')"
+    light = f"datum.value > {(min(means) + max(means)) / 2}"
+    ink = {"condition": {"test": light, "value": "#111"}, "value": "#eee"}
+    return {
+        "transform": [{"calculate": text, "as": "written"}],
+        "mark": {"type": "text", "fontSize": 10},
+        "encoding": {"text": {"field": "written"}, "color": ink},
+    }

@@ -16,7 +16,8 @@ COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#99
 BLUE, ORANGE = COLORS[:2]
 GRAY = "rgba(140, 149, 159, 0.5)"  # of what is behind, on white and on dark
 FONT = "system-ui, -apple-system, 'Segoe UI', 'Liberation Sans', sans-serif"
-_MOST_MARKS = 6
+_LEAST_MARKS, _MOST_MARKS = 3, 6
+_FINE_STEPS = ("1", "1.2", "1.5", "2", "2.5", "3", "4", "5", "6", "8")
 _PERCENT = "format(100 * datum.value, '.4~g') + ' %'"
 _NUMBER = (
     "abs(datum.value) < 1e3 ? format(datum.value, '.3~g') : "
@@ -27,8 +28,8 @@ _NUMBER = (
 def chart(data: Sequence[Row], title: str = "", **parts: Any) -> Spec:
     """A specification with `data` inside; its other parts as Vega-Lite names them."""
     size: Spec = {"width": WIDTH, "height": HEIGHT}
-    named: Spec = {"title": title} if title else {}
-    return {"$schema": SCHEMA, **named, **size, "data": {"values": list(data)}, **parts}
+    heading: Spec = {"title": title} if title else {}
+    return {"$schema": SCHEMA, **heading, **size, "data": {"values": list(data)}, **parts}
 
 
 def thinned(spec: Spec, most: int) -> Spec:
@@ -83,7 +84,9 @@ def position(
     marks = (
         few if at_values and len(few) <= _MOST_MARKS else ticks(few[0], few[-1]) if log else None
     )
-    axis = {"labelExpr": _PERCENT if field.percent else _NUMBER}
+    axis: Spec = {"labelExpr": _PERCENT if field.percent else _NUMBER}
+    if all(isinstance(value, int) for value in few):
+        axis["tickMinStep"] = 1
     return {
         "field": name,
         "type": "quantitative",
@@ -94,11 +97,34 @@ def position(
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """Round numbers for a logarithmic axis: powers of ten; of less than two decades 1, 2, 5, 10, … too."""
+    """Round numbers for a logarithmic axis: powers of ten, and numbers between them where those are few."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    steps = (1, 2, 5) if high < 100 * low else (1,)
-    found = [float(f"{step}e{power}") for power in powers for step in steps]
-    return [tick for tick in found if low <= tick <= high]
+    found: list[float] = []
+    for steps in ("1", "125", _FINE_STEPS):
+        numbers = [float(f"{step}e{power}") for power in powers for step in steps]
+        found = [number for number in numbers if low <= number <= high]
+        if len(found) >= _LEAST_MARKS:
+            break
+    return found
+
+
+def named(field: Field, name: str, values: Iterable[Any]) -> dict[str, Any]:
+    """How a column of names is told apart, in the order in which they come."""
+    order = list(dict.fromkeys(values))
+    return {"field": name, "type": "nominal", "title": field.words, "sort": order}
+
+
+def shaded(field: Field, name: str) -> dict[str, Any]:
+    """How a column of numbers is coloured."""
+    legend = {"format": ".1%" if field.percent else ".3~g"}
+    scale = {"zero": False}
+    return {
+        "field": name,
+        "type": "quantitative",
+        "title": field.words,
+        "scale": scale,
+        "legend": legend,
+    }
 
 
 def tooltip(**fields: tuple[Field, Iterable[Any]]) -> list[dict[str, str]]:

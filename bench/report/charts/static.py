@@ -51,7 +51,7 @@ def draw(specs: Mapping[str, Spec]) -> Drawn:
     asked = {"specs": specs, "config": config(), "bundle": not bundle}
     try:
         done = subprocess.run(
-            [sys.executable, str(_DRAW)],
+            [sys.executable, "-P", str(_DRAW)],
             input=json.dumps(asked).encode(),
             capture_output=True,
             timeout=_PATIENCE_S,

@@ -61,8 +61,11 @@ def _json(value: Any) -> str:
 
 
 def _script(code: str) -> str:
-    """Code that cannot end the element it stands in; in JavaScript only strings and patterns could."""
-    return code.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    """Code that keeps its names to itself and cannot end the element it stands in.
+
+    In JavaScript only strings and patterns could.
+    """
+    return f"(() => {{{code}\n}})();".replace("</script", "<\\/script").replace("<!--", "<\\!--")
 
 
 def _section(number: int, section: Section, packed: Packed) -> str:

@@ -12,11 +12,11 @@ function sortKey(text) {
   return { number: times * Number(found[0].replaceAll(",", "")), text };
 }
 
-// Unknown last; numbers before text.
-function compare(a, b) {
-  if (a.number !== undefined && b.number !== undefined) return a.number - b.number;
-  if (a.number !== undefined || b.number !== undefined) return a.number !== undefined ? -1 : 1;
-  return a.text < b.text ? -1 : a.text > b.text ? 1 : 0;
+// Up or down; numbers before text, so that what is unknown comes last both ways.
+function compare(a, b, up) {
+  if ((a.number === undefined) !== (b.number === undefined)) return a.number === undefined ? 1 : -1;
+  const [one, other] = a.number === undefined ? [a.text, b.text] : [a.number, b.number];
+  return (one < other ? -1 : one > other ? 1 : 0) * (up ? 1 : -1);
 }
 
 function cell(tag, text, right) {
@@ -73,8 +73,7 @@ function showRows(place, columns, length) {
     state.shown = words.length ? all.filter(fits) : all.slice();
     if (state.sorted >= 0) {
       const keys = columns[state.sorted].cells.map(sortKey);
-      const sign = state.up ? 1 : -1;
-      state.shown.sort((a, b) => sign * compare(keys[a], keys[b]) || a - b);
+      state.shown.sort((a, b) => compare(keys[a], keys[b], state.up) || a - b);
     }
     count.textContent = words.length ? `${state.shown.length.toLocaleString("en")} found` : "";
     scroller.scrollTop = 0;

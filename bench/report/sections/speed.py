@@ -1,6 +1,7 @@
 """Where the time went."""
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -81,5 +82,4 @@ def _roof(material: Material, found: list[Timing]) -> Part:
 
 def conditions_of(material: Material) -> Section:
     """Hardware, versions, data, and how the timings were taken."""
-    table = conditions.conditions(material.results)
-    return Section("Conditions", (table,))
+    return Section("Conditions", (replace(conditions.conditions(material.results), title=""),))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.report.charts.fields import Field, Row, as_field, label
-from bench.report.charts.spec import Spec, chart, columns, position, tooltip
+from bench.report.charts.spec import Spec, chart, columns, named, position, tooltip
 
 
 def bars(
@@ -28,14 +28,13 @@ def bars(
     told = {"y": (name, [""]), "x": (value, found["x"])}
     encoding: dict[str, Any] = {
         "x": {**position(value, "x", [*found["x"], 0.0]), "scale": {"zero": True}},
-        "y": {"field": "y", "type": "nominal", "title": name.words,
-              "sort": list(dict.fromkeys(found["y"]))},
-    }  # fmt: skip
+        "y": named(name, "y", found["y"]),
+    }
     if part is not None:
         part = as_field(part)
         found["part"] = list(map(label, part.of(rows)))
         parts = list(dict.fromkeys(found["part"]))
-        encoding["color"] = {"field": "part", "type": "nominal", "sort": parts, "title": part.words}
+        encoding["color"] = named(part, "part", parts)
         encoding["order"] = {"field": "place", "type": "quantitative"}
         found["place"] = [parts.index(name) for name in found["part"]]
         told["part"] = (part, [""])

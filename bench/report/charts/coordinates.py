@@ -5,10 +5,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.report.charts.fields import Field, Row, as_field, is_number, label, numeric
-from bench.report.charts.spec import Spec, chart, tooltip
+from bench.report.charts.spec import Spec, chart, named, shaded, tooltip
 
 _APART = 0.06  # of the height of an axis
 _GOLDEN = (math.sqrt(5) - 1) / 2  # whose multiples, without their whole part, are spread evenly
+
+_UP = {"field": "y", "type": "quantitative", "axis": None, "scale": {"domain": [-0.04, 1.04]}}
+_AXIS = {"orient": "top", "labelAngle": 0, "domain": False, "grid": True, "gridOpacity": 1, "ticks": False,
+         "labelLimit": 120}  # fmt: skip
+_TEXT = {"type": "text", "align": "left", "dx": 5, "fontSize": 10, "fontWeight": 600}
 
 
 def parallel(
@@ -45,26 +50,21 @@ def parallel(
             for n in order
         ]  # fmt: skip
         ticks += [{"axis": field.words, "y": y, "text": text} for text, y in marks]
-    place = {"field": "axis", "type": "nominal", "sort": [f.words for f in fields], "title": None,
-             "axis": {"orient": "top", "labelAngle": 0, "domain": False, "grid": True, "gridOpacity": 1,
-                      "ticks": False, "labelLimit": 120}}  # fmt: skip
-    up = {"field": "y", "type": "quantitative", "axis": None, "scale": {"domain": [-0.04, 1.04]}}
     told = tooltip(
-        name=(as_field(name or "row"), [""]), color=(color, [0.0]), value=(Field("", "value"), [""])
+        name=(as_field(name or "row"), [""]), color=(color, [0.0]), value=(Field("value"), [""])
     )
-    shade = {"field": "color", "type": "quantitative", "title": color.words, "scale": {"zero": False},
-             "legend": {"format": ".1%" if color.percent else ".3~g"}}  # fmt: skip
     line = {
         "mark": {"type": "line", "strokeWidth": 1.2, "opacity": 0.55},
-        "encoding": {"detail": {"field": "row"}, "color": shade, "tooltip": told},
+        "encoding": {"detail": {"field": "row"}, "color": shaded(color, "color"), "tooltip": told},
     }
-    text = {
-        "data": {"values": ticks},
-        "mark": {"type": "text", "align": "left", "dx": 5, "fontSize": 10, "fontWeight": 600},
-        "encoding": {"text": {"field": "text"}},
+    text = {"data": {"values": ticks}, "mark": _TEXT, "encoding": {"text": {"field": "text"}}}
+    place = {
+        **named(Field("axis"), "axis", [f.words for f in fields]),
+        "title": None,
+        "axis": _AXIS,
     }
     width = max(480, min(1040, 120 * len(fields)))
-    return chart(data, title, width=width, encoding={"x": place, "y": up}, layer=[line, text])
+    return chart(data, title, width=width, encoding={"x": place, "y": _UP}, layer=[line, text])
 
 
 def _apart(height: float | None, number: int, spread: float) -> float | None:

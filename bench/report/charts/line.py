@@ -4,9 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.report.charts.fields import Field, Row, as_field
-from bench.report.charts.spec import COLORS, GRAY, Spec, chart, columns, position, tooltip
+from bench.report.charts.spec import COLORS, GRAY, Spec, chart, columns, named, position, tooltip
 
 _MOST_NAMED = len(COLORS) - 1  # the others are gray, and told apart under the pointer
+
+_POINTED = {
+    "name": "pointed",
+    "select": {"type": "point", "on": "pointerover", "clear": "view:pointerout", "fields": ["series"],
+               "nearest": True},
+}  # fmt: skip
 
 
 def lines(
@@ -32,36 +38,33 @@ def lines(
     x, y, series = as_field(x), as_field(y), as_field(series)
     found = {"x": x.of(rows), "y": y.of(rows), "series": list(map(str, series.of(rows)))}
     names = list(dict.fromkeys(found["series"]))
-    colors = [*COLORS[:_MOST_NAMED], *[GRAY] * len(names)][: len(names)]
     told = {"series": (series, names), "x": (x, found["x"]), "y": (y, found["y"])}
     encoding: dict[str, Any] = {
         "x": position(x, "x", found["x"]),
         "y": position(y, "y", found["y"]),
-        "color": {"field": "series", "type": "nominal", "title": series.words,
-                  "scale": {"domain": names, "range": colors},
-                  "legend": {"values": names[:_MOST_NAMED]}},
+        "color": _colors(series, names),
         "opacity": {"condition": {"param": "pointed", "value": 1, "empty": True}, "value": 0.15},
-    }  # fmt: skip
+    }
     if dash is not None:
         dash = as_field(dash)
         found["dash"] = dash.of(rows)
-        kinds = list(dict.fromkeys(found["dash"]))
-        encoding["strokeDash"] = {
-            "field": "dash",
-            "type": "nominal",
-            "sort": kinds,
-            "title": dash.words,
-        }
-        told["dash"] = (dash, kinds)
-    pointed = {"type": "point", "on": "pointerover", "fields": ["series"], "nearest": True}
+        told["dash"] = (dash, found["dash"])
+        encoding["strokeDash"] = named(dash, "dash", found["dash"])
+    dots = {"type": "point", "filled": True, "size": 14, "tooltip": True}
     layers = [
         {"mark": {"type": "line", "strokeWidth": 1.6}},
-        {
-            "mark": {"type": "point", "filled": True, "size": 14, "tooltip": True},
-            "params": [{"name": "pointed", "select": {**pointed, "clear": "view:pointerout"}}],
-            "encoding": {"tooltip": tooltip(**told)},
-        },
+        {"mark": dots, "params": [_POINTED], "encoding": {"tooltip": tooltip(**told)}},
     ]
     places = {name: place for place, name in enumerate(names)}
     data = sorted(columns(**found), key=lambda row: -places[row["series"]])  # the first on top
     return chart(data, title, encoding=encoding, layer=layers)
+
+
+def _colors(series: Field, names: list[str]) -> dict[str, Any]:
+    colors = [*COLORS[:_MOST_NAMED], *[GRAY] * len(names)][: len(names)]
+    scale = {"domain": names, "range": colors}
+    return {
+        **named(series, "series", names),
+        "scale": scale,
+        "legend": {"values": names[:_MOST_NAMED]},
+    }
