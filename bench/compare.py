@@ -22,10 +22,12 @@ from rich.console import Console
 
 from bench.comparison import ratios, tables
 from bench.comparison.figures import figures
-from bench.comparison.join import Joined, Row, join
+from bench.comparison.join import join
 from bench.comparison.page import page, picture
 from bench.comparison.ratio import CONFIDENCE, MARGIN, SLOWER
+from bench.comparison.row import Joined
 from bench.comparison.side import Side, read
+from bench.comparison.tables import shown
 from bench.errors import ConfigError, ConvoyError
 from bench.journal import write_file
 from bench.report import units
@@ -132,18 +134,14 @@ def _slower(joined: Sequence[Joined], limit: float, margin: float) -> list[str]:
     Whether there is any is asked at 95 % for all of them together: each is held to Holm's first step
     (Holm 1979), α over their number.
     """
-    every = [(pair, name, row) for pair in joined for name, row in _named(pair)]
+    every = [(pair, name, row) for pair in joined for name, row in pair.tested]
     tested = sum(row.ratio.interval() is not None for _, _, row in every)
     confidence = 1 - (1 - CONFIDENCE) / max(tested, 1)
     return [
-        f"{name} of {pair.second.name} ({units.number(row.ratio.value)})"
+        f"{shown(name)} of {pair.second.name} ({units.number(row.ratio.value)})"
         for pair, name, row in every
         if row.ratio.verdict(margin, confidence) == SLOWER and row.ratio.value > 1 + limit
     ]
-
-
-def _named(joined: Joined) -> list[tuple[str, Row]]:
-    return [*joined.whole.items(), *((ratios.named(row), row) for row in joined.rows)]
 
 
 def _summary(joined: Joined, margin: float) -> str:

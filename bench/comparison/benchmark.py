@@ -5,26 +5,26 @@ from typing import Any
 
 import numpy as np
 
-from bench.comparison.run import Run, Unit, Work, positive, samples, texts
+from bench.comparison.run import Run, Unit, Work, measured, positive, samples, texts
 from bench.points import KINDS, Measured, Point
 from bench.record import SCHEMA
 
 TOLD = {"train": "training", "evaluate": "evaluation"}
 
 
-def of_benchmark(path: Path, measured: Measured) -> Run:
+def of_benchmark(path: Path, found: Measured) -> Run:
     """What can be compared of a hardware benchmark, finished or not.
 
     Raises:
         ArithmeticError, AttributeError, KeyError, TypeError, ValueError: a journal made by hand.
     """
-    start = measured.starts[-1]
-    units = [_unit(point, kind) for point in measured.points.values() for kind in KINDS]
+    start = found.starts[-1]
+    units = [_unit(point, kind) for point in found.points.values() for kind in KINDS]
     return Run(
         path=path,
         sweep=False,
         started=start.get("time"),
-        ended=str(measured.finished.get("reason")) if measured.finished else None,
+        ended=str(found.finished.get("reason")) if found.finished else None,
         conditions=_conditions(start),
         pictures=(start["benchmark"]["suite"], None),
         bytes_per_s=None,
@@ -37,15 +37,17 @@ def of_benchmark(path: Path, measured: Measured) -> Run:
 def _unit(point: Point, kind: str) -> Unit:
     lanes = "1 lane" if point.lanes == 1 else f"{point.lanes:,} lanes"
     figures = {
-        "examples/s": positive(point.examples_per_s(kind)),
-        "compile": positive(point.compile_s) if kind == "train" else None,
+        "examples/s": measured(point.examples_per_s(kind)),
+        "compile": measured(point.compile_s) if kind == "train" else None,
         "of peak": None,
-        "memory": positive(point.peak_bytes) if kind == "train" else None,
-        "J/example": positive(point.joules_per_example(kind)),
+        "memory": measured(point.peak_bytes) if kind == "train" else None,
+        "J/example": measured(point.joules_per_example(kind)),
     }
     return Unit(
         name=f"{point.entry}, batch {point.batch:,}, {lanes}: {TOLD[kind]}",
-        seconds=samples(np.array(point.seconds[kind]) / point.steps / point.lanes),
+        seconds=samples(
+            np.array(point.seconds[kind]) / positive(point.steps) / positive(point.lanes)
+        ),
         iterations=1.0,
         shares={(*point.place, kind): 1.0},
         how={"devices": str(point.devices), "strategy": str(point.strategy)},

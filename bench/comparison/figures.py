@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from bench.comparison.join import Joined, Row
-from bench.comparison.ratios import MOST_ROWS, named, quotient
+from bench.comparison.ratios import MOST_ROWS, quotient
+from bench.comparison.row import Joined, Row
 from bench.comparison.tables import shown
 from bench.report.table import Column, Table
 
@@ -19,7 +19,7 @@ def figures(joined: Joined) -> Table:
     )
     rows = tuple(
         (
-            named(row),
+            shown(row.name),
             *(quotient(row.figure(1, name), row.figure(0, name)) for name in _FIGURES),
             _differs(row),
         )

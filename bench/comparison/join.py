@@ -1,8 +1,7 @@
-"""Which work two sides have in common, and what a step of it costs on each."""
+"""Which work two sides have in common, whatever their plans."""
 
 import math
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,61 +9,10 @@ import numpy as np
 from bench.comparison.benchmark import TOLD
 from bench.comparison.cost import Cost
 from bench.comparison.ratio import Estimate, Ratio
+from bench.comparison.row import Joined, Row
 from bench.comparison.run import Key, Run, Unit
 from bench.comparison.side import Side, alike, machine
 from bench.errors import ConfigError
-
-
-@dataclass(frozen=True)
-class Row:
-    """Work that two sides have in common.
-
-    Attributes:
-        keys: of the work.
-        units: side → run → those that do it.
-        step_s: side → seconds of one of its steps for one trial, at the median dispatch.
-        ratio: the second side's over the first's.
-    """
-
-    keys: frozenset[Key]
-    units: tuple[tuple[tuple[Unit, ...], ...], ...]
-    step_s: tuple[float, float]
-    ratio: Ratio
-
-    def names(self, side: int) -> str:
-        """Of the units, as the side's first run has them."""
-        return ", ".join(unit.name for unit in self.units[side][0])
-
-    def figure(self, side: int, name: str) -> float | None:
-        """What else was measured of it, the mean over the side's runs; None where one does not tell."""
-        found = [_figure(units, name) for units in self.units[side]]
-        known = [value for value in found if value is not None]
-        return float(np.mean(known)) if len(known) == len(found) else None
-
-    def differs(self) -> list[tuple[str, Any, Any]]:
-        """What was chosen otherwise: a name, and each side's choice."""
-        one, other = (_choices(side[0]) for side in self.units)
-        return [(name, one[name], other[name]) for name in one if one[name] != other.get(name)]
-
-
-@dataclass(frozen=True)
-class Joined:
-    """Two sides, and what they have in common.
-
-    Attributes:
-        rows: of work that is done by itself on both sides.
-        whole: all of them: of a sweep one row, of a benchmark one of training and one of evaluation, by name.
-    """
-
-    first: Side
-    second: Side
-    rows: tuple[Row, ...]
-    whole: dict[str, Row]
-
-    @property
-    def tested(self) -> list[Row]:
-        """Every row of which a slowdown is asked."""
-        return [*self.whole.values(), *self.rows]
 
 
 def join(first: Side, second: Side) -> Joined:
@@ -156,27 +104,3 @@ def _mean(first: Side, second: Side, rows: Sequence[Row]) -> Row:
     step_s = tuple(math.exp(np.mean([run[:, 0] for run in side])) for side in points)
     keys = frozenset(key for row in rows for key in row.keys)
     return Row(keys, units, (step_s[0], step_s[1]), ratio)
-
-
-_OF_SEVERAL: dict[str, Callable[[list[float]], float]] = {"compile": sum, "memory": max}
-
-
-def _figure(units: Sequence[Unit], name: str) -> float | None:
-    """Of several programs seconds are added up and memory is the most; what has no sum is unknown."""
-    found = [unit.figures[name] for unit in units]
-    known = [value for value in found if value is not None]
-    if len(known) < len(found) or (len(found) != 1 and name not in _OF_SEVERAL):
-        return None
-    return known[0] if len(known) == 1 else _OF_SEVERAL[name](known)
-
-
-def _choices(units: Sequence[Unit]) -> dict[str, Any]:
-    """What was chosen, by name; of several programs all that was."""
-    found: dict[str, Any] = {}
-    for unit in units:
-        for name, value in unit.how.items():
-            if isinstance(value, str):
-                found.setdefault(name, set()).add(value)
-            else:
-                found.setdefault(name, {}).update(value)
-    return found

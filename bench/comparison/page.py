@@ -4,9 +4,9 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
 
-from bench.comparison.join import Joined, Row
 from bench.comparison.ratio import FASTER, SLOWER
 from bench.comparison.ratios import MOST_ROWS, interval
+from bench.comparison.row import Joined, Row
 from bench.comparison.tables import shown
 from bench.report import units
 from bench.report.table import Table
@@ -66,7 +66,7 @@ def _table(table: Table) -> str:
 
 def picture(joined: Joined, margin: float) -> str:
     """Each ratio as a point on a logarithmic axis, with its interval as a line, as SVG."""
-    rows = [*joined.whole.items(), *((row.names(0), row) for row in joined.rows[:MOST_ROWS])]
+    rows = joined.tested[:MOST_ROWS]
     ends = [
         math.log(1 + margin),
         *(abs(math.log(e)) for _, r in rows for e in _span(r) if 0 < e < math.inf),

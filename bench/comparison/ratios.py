@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from bench.comparison.cost import Cost
-from bench.comparison.join import Joined, Row
 from bench.comparison.ratio import MARGIN, RESOLVED, Estimate, Ratio
+from bench.comparison.row import Joined, Row
 from bench.comparison.run import Key
 from bench.comparison.side import Side
 from bench.comparison.tables import shown
@@ -14,9 +14,10 @@ from bench.report.table import Column, Table
 MOST_ROWS = 100
 _TEST = (
     "Ratio: of the medians of ms/step; over 1, {second} is slower. 95 %: an interval that holds it of the "
-    "medians and of the fastest tenths (their ratio: fastest), by a block bootstrap of the dispatches; twice "
-    "as wide where one run stands for a side. Slower, faster: all of it is beyond {margin}, and beyond what "
-    "the speed of memory, which each run measures, explains. No difference: none of over {resolved}."
+    "medians and of the fastest tenths (their ratio: fastest); of a run alone by a block bootstrap of its "
+    "dispatches, twice as wide; of repeats by Student's t. Slower, faster: all of it is beyond {margin}, and "
+    "beyond what the speed of memory, which each run measures, explains. No difference: none of over "
+    "{resolved}."
 )
 _SECONDS = (
     "Seconds have a ratio where all runs completed the same trials, and a verdict where sides are of several "
@@ -104,7 +105,7 @@ def parts(joined: Joined, margin: float = MARGIN) -> Table:
     )
     rows = tuple(
         (
-            named(row),
+            shown(row.name),
             *((_counted(joined, row),) if sweep else ()),
             *_ms(row),
             *_tested(row.ratio, margin),
@@ -116,11 +117,6 @@ def parts(joined: Joined, margin: float = MARGIN) -> Table:
     title = f"{joined.second.name} against {joined.first.name}: {kind}, ms/step/trial"
     note = f"n counts dispatches. {_left_out(joined)}".strip()
     return Table(title, columns, rows, note).head(MOST_ROWS)
-
-
-def named(row: Row) -> str:
-    names = list(dict.fromkeys(row.names(side) for side in (0, 1)))
-    return shown(" / ".join(names))
 
 
 def _counted(joined: Joined, row: Row) -> str:

@@ -87,8 +87,12 @@ class Run:
 
     @property
     def keys(self) -> set[Key]:
-        """What was timed."""
-        return {key for unit in self.units for key in unit.shares}
+        """Of what all was timed: of nothing whose other half is in a program that has not run yet."""
+        shares: defaultdict[Key, float] = defaultdict(float)
+        for unit in self.units:
+            for key, share in unit.shares.items():
+                shares[key] += share
+        return {key for key, share in shares.items() if share > 1 - 1e-9}
 
 
 def samples(seconds: Iterable[float]) -> np.ndarray:
@@ -103,17 +107,20 @@ def samples(seconds: Iterable[float]) -> np.ndarray:
     return found
 
 
-def positive(value: Any) -> float | None:
-    """A measured amount; None where it is unknown.
+def positive(value: Any) -> float:
+    """An amount as a number.
 
     Raises:
         ValueError: it is none.
     """
-    if value is None:
-        return None
     if not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise ValueError(f"{value!r:.40} is no measured amount")
+        raise ValueError(f"{value!r:.40} is no amount")
     return float(value)
+
+
+def measured(value: Any) -> float | None:
+    """The same of what may be unknown: None, or a sum of nothing."""
+    return None if value is None or value == 0 else positive(value)
 
 
 def texts(*tables: Any) -> dict[str, str]:

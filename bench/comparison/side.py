@@ -8,9 +8,9 @@ from pathlib import Path
 from bench.comparison.benchmark import of_benchmark
 from bench.comparison.run import Key, Run
 from bench.comparison.sweep import of_sweep
-from bench.errors import ConfigError
+from bench.errors import ConfigError, brief
 from bench.points import Measured, is_benchmark
-from bench.record import Results
+from bench.record import SCHEMA, RecordError, Results, check_schema
 from bench.report.views import told
 
 _MACHINE = ("cpu", "cores", "platform", "devices", "device_kind", "machine", "system")
@@ -20,15 +20,20 @@ def read(path: Path) -> Run:
     """What a run directory tells.
 
     Raises:
-        ConvoyError: it cannot be read, or holds what no run records.
+        RecordError: it cannot be read, or holds what no run records.
     """
     if is_benchmark(path):
         measured = Measured.read(path)
+        for start in measured.starts:
+            check_schema(start.get("schema", SCHEMA), str(path))
         with told(path):
             return of_benchmark(path, measured)
     results = Results.read(path)
-    with told(path):
-        return of_sweep(path, results)
+    try:
+        with told(path):
+            return of_sweep(path, results)
+    except ConfigError as error:  # of settings that no config holds
+        raise RecordError(f"{path}: {brief(error)}; compare other runs") from error
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ def machine(first: Side, second: Side) -> float:
     against.
     """
     one, other = first.first.conditions, second.first.conditions
-    same = all(one.get(name) == other.get(name) for name in _MACHINE)
+    same = "cpu" in one and all(one.get(name) == other.get(name) for name in _MACHINE)
     if not same or not first.bytes_per_s or not second.bytes_per_s:
         return 0.0
     return math.log(first.bytes_per_s / second.bytes_per_s)

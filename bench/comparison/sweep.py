@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.cells import cell
-from bench.comparison.run import Key, Run, Unit, Work, positive, samples, shared, texts
+from bench.comparison.run import Key, Run, Unit, Work, measured, positive, samples, shared, texts
 from bench.record import SCHEMA, Results, TrialRecord
 from bench.report import stats
-from bench.report.speed import Timing, iterations_of_step, measured, timings
+from bench.report.speed import Timing, counted, iterations_of_step, timings
 from bench.trial import Trial
 
 # The container may be given other memory every time; the rest are results.
@@ -45,7 +45,7 @@ def of_sweep(path: Path, results: Results) -> Run:
         ended=str(results.finished.get("reason")) if results.finished else None,
         conditions=_conditions(run, units),
         pictures=(_shape(data), data.get("fingerprint")),
-        bytes_per_s=positive((results.peaks or {}).get("bytes_per_s")),
+        bytes_per_s=measured((results.peaks or {}).get("bytes_per_s")),
         units=tuple(u for u in units if len(u.seconds) and u.shares),
         untimed=tuple(u.name for u in units if not len(u.seconds) or not u.shares),
         work=_work(keys, results, data),
@@ -61,7 +61,7 @@ def _key(trial: Trial, classes: int) -> Key:
 
 def _unit(timing: Timing, results: Results, examples: int, shares: Mapping[Key, float]) -> Unit:
     record = results.programs[timing.program]
-    train, kept = record.train, measured(record.train)
+    train, kept = record.train, counted(record.train)
     seconds, iterations, lanes = (train.column(n) for n in ("seconds", "iterations", "lanes"))
     how: dict[str, str | Mapping[str, str]] = {
         "lanes": str(timing.lanes),
@@ -72,16 +72,16 @@ def _unit(timing: Timing, results: Results, examples: int, shares: Mapping[Key, 
         "lowerings": {site: str(v) for site, v in (record.plan.get("lowerings") or {}).items()},
     }
     figures = {
-        "examples/s": positive(timing.examples_per_s),
-        "compile": positive(timing.compile_s or None),
-        "of peak": positive(timing.peak_fraction or None),
-        "memory": positive(timing.peak_bytes),
+        "examples/s": measured(timing.examples_per_s),
+        "compile": measured(timing.compile_s),
+        "of peak": measured(timing.peak_fraction),
+        "memory": measured(timing.peak_bytes),
         "J/example": None,
     }
     return Unit(
         name=timing.program,
         seconds=samples(seconds[kept] / iterations[kept] / lanes[kept]),
-        iterations=float(iterations_of_step(examples, timing.microbatch)),
+        iterations=positive(iterations_of_step(examples, timing.microbatch)),
         shares=shares,
         how=how,
         figures=figures,
@@ -95,8 +95,8 @@ def _work(keys: Mapping[str, Key], results: Results, data: Mapping[str, Any]) ->
     return {
         key: Work(
             trials=len(trials),
-            epochs=float(sum(trial["epochs"] for trial in trials)),
-            steps=float(math.ceil(data["train"] / trials[0]["batch_size"])),
+            epochs=positive(sum(trial["epochs"] for trial in trials)),
+            steps=positive(math.ceil(data["train"] / trials[0]["batch_size"])),
         )
         for key, trials in members.items()
     }
@@ -132,7 +132,7 @@ def _shape(data: Mapping[str, Any]) -> tuple[Any, ...] | None:
 
 def _seconds(results: Results) -> dict[str, float | None]:
     found = vars(stats.totals(results))
-    return {name: positive(found[field] or None) for name, field in PHASES.items()}
+    return {name: measured(found[field]) for name, field in PHASES.items()}
 
 
 def _settings(record: TrialRecord) -> str:

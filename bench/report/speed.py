@@ -94,7 +94,7 @@ def _timing(
 ) -> Timing:
     plan, train = record.plan, record.train
     seconds, iterations, lanes = (train.column(n) for n in ("seconds", "iterations", "lanes"))
-    kept = measured(train)
+    kept = counted(train)
     ms = 1000 * seconds[kept] / iterations[kept]
     per_trial = Spread.of(ms / lanes[kept]).median
     of_step = {b: iterations_of_step(b, plan["microbatch"]) for b in plan["batch_sizes"]}
@@ -145,7 +145,7 @@ def _roof(
     return intensity, roofline.bound(intensity, peaks["flops_per_s"], peaks["bytes_per_s"])
 
 
-def measured(train: Dispatches) -> np.ndarray:
+def counted(train: Dispatches) -> np.ndarray:
     """(n,) which dispatches tell how fast a program is: all that trained something, but the warm-up."""
     iterations, lanes = train.column("iterations"), train.column("lanes")
     return (train.column("warmup") == 0) & (iterations > 0) & (lanes > 0)

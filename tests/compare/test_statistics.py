@@ -92,6 +92,14 @@ def test_of_the_same_thing_at_most_one_in_twenty_is_called_different(noise: Nois
     assert found[SLOWER] + found[FASTER] <= 5, found
 
 
+def test_short_runs_may_differ_as_wholes_by_as_much_as_their_dispatches() -> None:
+    def noise(rng: np.random.Generator, n: int) -> np.ndarray:
+        return np.exp(0.03 * rng.standard_normal()) * independent(0.03)(rng, n)
+
+    found = verdicts(noise, 14, 1.0, pairs=200)
+    assert found[SLOWER] + found[FASTER] <= 10, found
+
+
 @pytest.mark.parametrize(
     ("noise", "n", "least"),
     [(independent(0.015), 14, 85), (independent(0.03), 40, 85), (bursts(0.1, 3, 1.5), 60, 75)],
