@@ -30,8 +30,9 @@ def export(trained: Trained, out: Path) -> None:
 
     from bench.trained import model_of
 
-    _, params, stats = nnx.split(model_of(trained), nnx.Param, nnx.BatchStat)
-    tree = {"params": _nested(params), "batch_stats": _nested(stats)}
+    model = model_of(trained)
+    kinds = {"params": nnx.Param, "batch_stats": nnx.BatchStat}
+    tree = {name: _nested(nnx.state(model, kind)) for name, kind in kinds.items()}
     folder = (out / CHECKPOINT).absolute()
     if folder.exists():
         raise RecordError(f"{folder} is there already; remove it, or use another --out")

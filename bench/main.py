@@ -68,6 +68,9 @@ _KEEP = flags.DEFINE_enum(
     ["none", "best", "last"],
     "Parameters kept of every trial: which epoch's.",
 )
+_LOG = flags.DEFINE_list(
+    "log", [], "Where the sweep is shown too when it ends: tensorboard, mlflow."
+)
 _DETERMINISTIC = flags.DEFINE_bool(
     "deterministic", False, "The same bits every time, on a GPU too."
 )
@@ -135,6 +138,7 @@ def _train() -> int:
         checkpoint_every=_CHECKPOINT_EVERY.value,
         checkpoints=_CHECKPOINTS.value,
         keep=_KEEP.value,
+        log=tuple(_LOG.value),
         deterministic=_DETERMINISTIC.value,
     )
     # Not on a terminal, tables take the width of a wide one rather than lose columns.
@@ -167,7 +171,7 @@ def _leave(code: int) -> NoReturn:
 
 def _refuse_flags_of_sweeps() -> None:
     """A benchmark would leave them out without a word."""
-    for flag in (_AXIS, _DATA_DIR, _BATCH_DEVICES, _LANES, _PLAN, _PLAN_ONLY):
+    for flag in (_AXIS, _DATA_DIR, _BATCH_DEVICES, _LANES, _PLAN, _PLAN_ONLY, _LOG):
         if flag.value != flag.default:
             raise ConfigError(
                 f"--{flag.name} is for sweeps; a benchmark's settings are those of config.benchmark"

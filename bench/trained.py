@@ -27,10 +27,10 @@ from bench.vector import Packing
 class Model(Network):
     """(N, H, W, C) uint8 images, as `Preprocessing.picture` makes them → (N, classes) float32 logits.
 
-    It standardises the pixels itself. Where the trial's `output` is "sigmoid", the logits are the logarithms of
-    the normalised sigmoids (`bench.outputs`); softmax gives a class's probability in both cases. Layers have
-    the trial's own widths, and their parameters are `nnx.Param`s. `train()` lets batch norms use and move
-    the statistics of the batch, as anywhere in Flax, until `eval()`; nothing is dropped in either.
+    It standardises the pixels itself. Where the trial's `output` is "sigmoid", the logits are the logarithms
+    of the normalised sigmoids (`bench.outputs`); softmax gives probabilities in both cases. Layers have the
+    trial's own widths, and their parameters are `nnx.Param`s. `train()` lets batch norms use the batch's
+    statistics and move their own, as anywhere in Flax, until `eval()`; nothing is dropped in either.
     """
 
     def __init__(self, layers: Layers, preprocessing: Preprocessing):
@@ -87,15 +87,12 @@ def _layers(trained: Trained) -> Layers:
 def _filled(state: nnx.State, trained: Trained) -> nnx.State:
     """The state that `state` has the shapes of, with the trial's weights."""
     shapes, structure = jax.tree.flatten(state)
-    found = []
     try:
-        for path, shape in zip(Packing(state).paths, shapes, strict=True):
-            array = np.asarray(trained.weights[path], np.float32)
-            if array.shape != shape.shape:
-                raise ValueError(f"{path} is {array.shape}, not {shape.shape}")
-            found.append(jnp.array(array))
+        found = [jnp.array(trained.weights[path], np.float32) for path in Packing(state).paths]
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError(
             f"the file does not fit its trial ({brief(error)}); train again"
         ) from error
+    if [array.shape for array in found] != [shape.shape for shape in shapes]:
+        raise RecordError("the file does not fit its trial (other shapes); train again")
     return jax.tree.unflatten(structure, found)

@@ -22,11 +22,11 @@ from bench.run import Run
 from bench.trained import Model, load_trial, model_of
 
 SWEEPS = {
-    "padded": dict(space=dict(features=(2, 5), units=(3, 6), dense_layers=(1, 2))),
-    "batch norm": dict(trial=dict(batch_norm=True), space=dict(features=(2, 4))),
-    "inception": dict(trial=dict(model="inception", features=3, modules=1)),
-    "resnet": dict(trial=dict(model="resnet", features=3, stage_blocks=(1, 1))),
-    "sigmoid": dict(trial=dict(model="convnet", output="sigmoid")),
+    "padded": {"space": {"features": (2, 5), "units": (3, 6), "dense_layers": (1, 2)}},
+    "batch norm": {"trial": {"batch_norm": True}, "space": {"features": (2, 4)}},
+    "inception": {"trial": {"model": "inception", "features": 3, "modules": 1}},
+    "resnet": {"trial": {"model": "resnet", "features": 3, "stage_blocks": (1, 1)}},
+    "sigmoid": {"trial": {"model": "convnet", "output": "sigmoid"}},
 }
 
 
@@ -62,7 +62,7 @@ def test_the_best_is_found_by_its_id_too(swept, tmp_path):
     (tmp_path / NAME).write_bytes((workdir / NAME).read_bytes())
     best, images = results.best.trial.id, dataset.test.images
     np.testing.assert_array_equal(load_trial(tmp_path, best)(images), load_trial(workdir)(images))
-    with pytest.raises(RecordError, match="holds no 0123456789ab.npz: trials are kept by --keep"):
+    with pytest.raises(RecordError, match=r"holds no 0123456789ab\.npz: trials are kept by --keep"):
         load_trial(tmp_path, "0123456789ab")
 
 

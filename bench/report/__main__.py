@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bench import logs
 from bench.errors import ConvoyError
 from bench.points import Measured, is_benchmark
 from bench.record import Results
@@ -21,9 +22,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.report", description=__doc__)
     parser.add_argument("run", metavar="RUN", type=Path, help="a run directory")
     parser.add_argument("--top", type=int, default=10, help="trials to list (default: %(default)s)")
+    parser.add_argument(
+        "--log", default="", help=f"show the sweep there too: {', '.join(logs.LIBRARIES)}"
+    )
     options = parser.parse_args(arguments)
+    tools = [tool for tool in options.log.split(",") if tool]
     console = Console()
     try:
+        logs.check(tools)
         if is_benchmark(options.run):
             measured = Measured.read(options.run)
             write_scaling(options.run, measured)
@@ -33,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_views(options.run, results)
         with told(options.run):
             final(console, results, options.top)
+            logs.write(tools, options.run, results)
     except ConvoyError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
