@@ -71,7 +71,12 @@ class Trained:
         Raises:
             RecordError: it is not kept there, or the file is damaged.
         """
-        path = workdir / FOLDER / f"{trial}.npz" if trial else workdir / NAME
+        kept, best = workdir / FOLDER / f"{trial}.npz", workdir / NAME
+        if trial and not kept.exists() and best.exists():  # the best one is kept in any case
+            found = cls.read(workdir)
+            if found.trial.id == trial:
+                return found
+        path = kept if trial else best
         try:
             return cls._of(arrays.read(path, lambda _: True))
         except FileNotFoundError as error:

@@ -82,7 +82,7 @@ def write(folder: Path, about: bytes, arrays: Mapping[str, np.ndarray]) -> None:
     Raises:
         Exception: of any kind, from the file system by way of Orbax.
     """
-    _commit(folder / "arrays", {name: array for name, array in arrays.items() if array.size})
+    commit(folder / "arrays", {name: array for name, array in arrays.items() if array.size})
     (folder / "about.json").write_bytes(about)
     unnamed = folder / f".{MANIFEST}"
     content = json.dumps(_contents(folder), indent=1).encode()
@@ -95,7 +95,12 @@ def write(folder: Path, about: bytes, arrays: Mapping[str, np.ndarray]) -> None:
         _flush(changed)
 
 
-def _commit(folder: Path, arrays: dict[str, np.ndarray]) -> None:
+def commit(folder: Path, arrays: Mapping[str, Any]) -> None:
+    """Writes a tree of arrays, nested dicts, as an Orbax checkpoint in a folder that it makes.
+
+    Raises:
+        Exception: of any kind, from the file system by way of Orbax.
+    """
     if not arrays:  # Orbax refuses a tree without leaves
         return
     import orbax.checkpoint as ocp  # type: ignore[import-untyped]  # takes 0.3 s

@@ -12,7 +12,7 @@ from bench.options import CACHE_DIR, Options
 # What `--help` shows; `--helpfull` has the others too.
 GROUPS = {
     "What": ("config", "axis", "data_dir", "workdir", "plan_only"),
-    "To see": ("live", "keep", "curve_every", "profile", "quiet", "verbose"),
+    "To see": ("live", "log", "keep", "curve_every", "profile", "quiet", "verbose"),
     "How": (
         "devices",
         "lanes",
@@ -61,6 +61,9 @@ _KEEP = flags.DEFINE_enum(
     ["none", "best", "last"],
     "Parameters kept of every trial: which epoch's.",
 )
+_LOG = flags.DEFINE_list(
+    "log", [], "Where the sweep is shown too when it ends: tensorboard, mlflow."
+)
 _DETERMINISTIC = flags.DEFINE_bool(
     "deterministic", False, "The same bits every time, on a GPU too."
 )
@@ -86,7 +89,7 @@ _QUIET = flags.DEFINE_bool("quiet", False, "Say nothing but what is wrong.")
 _VERBOSE = flags.DEFINE_bool("verbose", False, "Say the plan first, and each trial's end.")
 # Nothing of a hardware benchmark: it would leave them out without a word.
 _OF_SWEEPS = (
-    AXIS, _DATA_DIR, _BATCH_DEVICES, _LANES, _PLAN, _CURVE_EVERY, _PROFILE, PLAN_ONLY, _LIVE, _VERBOSE,
+    AXIS, _DATA_DIR, _BATCH_DEVICES, _LANES, _PLAN, _CURVE_EVERY, _PROFILE, PLAN_ONLY, _LIVE, _LOG, _VERBOSE,
 )  # fmt: skip
 
 
@@ -114,6 +117,7 @@ def options(workdir: Path) -> Options:
         checkpoint_every=_CHECKPOINT_EVERY.value,
         checkpoints=_CHECKPOINTS.value,
         keep=_KEEP.value,
+        log=tuple(_LOG.value),
         deterministic=_DETERMINISTIC.value,
         command=tuple(sys.argv[1:]),
         curve_every=_CURVE_EVERY.value,

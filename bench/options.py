@@ -29,6 +29,7 @@ class Options:
         checkpoint_every: seconds between two checkpoints; 0 for one after every dispatch.
         checkpoints: how many are kept.
         keep: of every trial, the parameters of its "best" epoch, of its "last", or "none".
+        log: the tools that show the sweep too, of `bench.logs.LIBRARIES`.
         deterministic: XLA takes only what gives the same bits every time, on a GPU too.
         live: the report is served while the sweep runs, on a page of this machine.
         quiet: nothing is said but what is wrong.
@@ -51,6 +52,7 @@ class Options:
     checkpoint_every: float = 30.0
     checkpoints: int = 2
     keep: str = "none"
+    log: tuple[str, ...] = ()
     deterministic: bool = False
     command: tuple[str, ...] | None = None
     live: bool = False

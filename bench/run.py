@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from bench import host, resume, search
+from bench import host, logs, resume, search
 from bench.blueprint import Blueprint, decisions
 from bench.config import Settings
 from bench.costs import Machine
 from bench.data import Dataset, load
-from bench.errors import DeviceError, brief
+from bench.errors import ConvoyError, DeviceError, brief
 from bench.kernels import build
 from bench.lock import check_free, locked
 from bench.options import Options
@@ -74,6 +74,7 @@ class Run:
             ConvoyError: anything that the user can mend; before the first write where that is possible.
         """
         options, dataset, known = self.options, self.dataset, self.sampler.known
+        logs.check(options.log)
         settings = self.settings.to_json()
         about = {"curve_every": options.curve_every, "fingerprint": dataset.fingerprint}
         saved = {"schema": SCHEMA, **settings, **about}
@@ -94,6 +95,7 @@ class Run:
             with Stop(self._limit_s()) as stop:
                 results = self._train(saved, results, stop)
         final(self.console, results)
+        self._log(results)
         names = (
             "report.html", "report.md", "trials.csv", "curves.parquet", "losses.parquet", "run.json",
             "best.npz", "profile",
@@ -118,6 +120,15 @@ class Run:
                 write_views(workdir, results, self.dataset)
         except RecordError as error:
             self.say(f"its files stay as they are: {error}")
+
+    def _log(self, results: Results) -> None:
+        """The sweep is done: a tool that refuses is told, and no error."""
+        for tool in self.options.log:
+            self.say(f"logging to {tool}")
+            try:
+                logs.write([tool], self.options.workdir, results)
+            except ConvoyError as error:
+                self.say(str(error))
 
     def _train(self, saved: Mapping[str, Any], recorded: Results, stop: Stop) -> Results:
         # JAX takes seconds to import: whatever is wrong with a config is said before.

@@ -47,7 +47,7 @@ PLACES = {
     "parameters": (Path, "write_bytes", ".*.npz.*"),
     "best": (Path, "replace", ".best.npz.*"),
     "pause": (Sweep, "pause", ""),
-    "arrays": (checkpoint_files, "_commit", ""),
+    "arrays": (checkpoint_files, "commit", ""),
     "about": (Path, "write_bytes", "about.json"),
     "manifest": (Path, "write_bytes", ".manifest.json"),
     "whole": (Path, "replace", ".manifest.json"),

@@ -92,7 +92,7 @@ class KilledError(BaseException):
     """No cleanup catches it, as if the process were gone."""
 
 
-STEPS = [(files, "_commit"), (files, "_contents"), (files, "_flush"), (Path, "write_bytes"), (Path, "mkdir"),
+STEPS = [(files, "commit"), (files, "_contents"), (files, "_flush"), (Path, "write_bytes"), (Path, "mkdir"),
          (Path, "replace"), (Path, "unlink"), (shutil, "rmtree")]  # fmt: skip
 
 

@@ -83,7 +83,7 @@ def test_a_sweep_goes_on_without_checkpoints_that_cannot_be_written(tmp_path, mo
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     sweep(tmp_path / "whole")
-    monkeypatch.setattr("bench.checkpoint_files._commit", full)
+    monkeypatch.setattr("bench.checkpoint_files.commit", full)
     said = io.StringIO()
     sweep(tmp_path / "run", said)
     assert said.getvalue().count("No space left on device") == 1

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bench import logs
 from bench.errors import ConvoyError
 from bench.points import Measured, is_benchmark
 from bench.record import Results
@@ -33,9 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="show the report on a page of this machine that follows the run, until Ctrl-C",
     )  # fmt: skip
     parser.add_argument("--orphaned", action="store_true", help=argparse.SUPPRESS)  # see --live
+    parser.add_argument(
+        "--log", default="", help=f"show the sweep there too: {', '.join(logs.LIBRARIES)}"
+    )
     options = parser.parse_args(arguments)
+    tools = [tool for tool in options.log.split(",") if tool]
     console = Console()
     try:
+        logs.check(tools)
         if options.serve is not None:
             _serve(options.run, options.data_dir, options.serve, options.orphaned)
             return 0
@@ -48,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write_views(options.run, results, data_dir=options.data_dir)
         with told(options.run):
             final(console, results, options.top)
+            logs.write(tools, options.run, results)
     except ConvoyError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
