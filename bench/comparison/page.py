@@ -9,6 +9,7 @@ from bench.comparison.ratios import MOST_ROWS, interval
 from bench.comparison.row import Joined, Row
 from bench.comparison.tables import shown
 from bench.report import units
+from bench.report.page.tables import html_table
 from bench.report.table import Table
 
 _STYLE = """
@@ -46,22 +47,10 @@ def page(title: str, words: Sequence[str], tables: Iterable[Table], pictures: It
             f"<h1>{escape(title)}</h1>",
             *(f"<p>{escape(sentence)}</p>" for sentence in words),
             *pictures,
-            *map(_table, tables),
+            *(html_table(table, level=2) for table in tables),
             "</body></html>\n",
         )
     )
-
-
-def _table(table: Table) -> str:
-    aligned = [' class="right"' if column.right else "" for column in table.columns]
-    head = [f"<th{a}>{escape(c.name)}</th>" for a, c in zip(aligned, table.columns, strict=True)]
-    rows = [
-        "".join(f"<td{a}>{escape(cell)}</td>" for a, cell in zip(aligned, row, strict=True))
-        for row in table.rows
-    ]
-    body = "\n".join(f"<tr>{cells}</tr>" for cells in ("".join(head), *rows))
-    note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
-    return f'<h2>{escape(table.title)}</h2><div class="wide"><table>\n{body}\n</table></div>{note}'
 
 
 def picture(joined: Joined, margin: float) -> str:

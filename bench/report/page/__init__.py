@@ -8,6 +8,7 @@ from typing import Any
 
 from bench.report.charts.spec import config
 from bench.report.page.pack import Packed
+from bench.report.page.tables import html_table
 from bench.report.sections import Choice, Part, Rows, Section
 from bench.report.table import Table
 
@@ -77,25 +78,9 @@ def _part(part: Part, packed: Packed) -> str:
     if isinstance(part, str):
         return f"<p>{escape(part)}</p>"
     if isinstance(part, Table):
-        return _table(part)
+        return html_table(part)
     if isinstance(part, Rows):
         return f'<div class="rows" data-rows="{packed.rows(part.table)}"></div>'
     if isinstance(part, Choice):
         return f'<div class="choice" data-choice="{packed.choice(part)}"></div>'
     return f'<figure class="chart" data-chart="{packed.chart(part)}"></figure>'
-
-
-def _table(table: Table) -> str:
-    sides = [' class="right"' if column.right else "" for column in table.columns]
-    named = any(column.name for column in table.columns)
-    head = _row("th", [column.name.replace("_", " ") for column in table.columns], sides)
-    body = "".join(_row("td", row, sides) for row in table.rows)
-    title = f"<h3>{escape(table.title)}</h3>" if table.title else ""
-    note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
-    whole = f"{f'<thead>{head}</thead>' if named else ''}<tbody>{body}</tbody>"
-    return f'{title}<div class="wide"><table>{whole}</table></div>{note}'
-
-
-def _row(tag: str, cells: Iterable[str], sides: list[str]) -> str:
-    made = (f"<{tag}{side}>{escape(cell)}</{tag}>" for cell, side in zip(cells, sides, strict=True))
-    return f"<tr>{''.join(made)}</tr>"
