@@ -3,7 +3,14 @@
 from dataclasses import dataclass
 from typing import Any
 
-from bench.experiments.pictures import ClassWeights, Curves, HeatMap, Picture, Regression
+from bench.experiments.pictures import (
+    ClassWeights,
+    Curves,
+    HeatMap,
+    Iterations,
+    Picture,
+    Regression,
+)
 from bench.experiments.questions import (
     Better,
     Collapses,
@@ -189,6 +196,9 @@ MLP = Log(
     ),
     (
         HeatMap("mnist_mlp.py:one_layer", "learning_rate", "batch_size"),
+        *(Iterations("mnist_mlp.py:one_layer", "learning_rate",
+                     {"optimizer": optimizer, "batch_size": 10, "init": "glorot_uniform"})
+          for optimizer in ("sgd", "adagrad", "adam")),
         ClassWeights("mnist_mlp.py:one_layer"),
         HeatMap("mnist_mlp.py:three_layers", "learning_rate", "batch_size"),
     ),

@@ -1,6 +1,7 @@
 """Pictures of a part's run: as data of a log, and from a run to a specification."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -9,7 +10,7 @@ import numpy as np
 from bench.best import Trained as Weights
 from bench.experiments.runs import Run
 from bench.record import RecordError
-from bench.report import stats
+from bench.report import stats, units
 from bench.report.charts import Field, Spec, heat_map, lines, pictures, scatter_with_regression
 
 ACCURACY = Field("test_accuracy", "test accuracy", percent=True)
@@ -86,6 +87,34 @@ class Curves:
             for (value, epoch, part), all_ in found.items()
         ]
         return lines(rows, Field("epoch"), Field("loss", log=True), self.axis, dash="part")
+
+
+@dataclass(frozen=True)
+class Iterations:
+    """Training loss by step for each value of an axis, of trials with some settings (`--curve_every`)."""
+
+    config: str
+    axis: str
+    settings: Mapping[str, Any]
+
+    @property
+    def caption(self) -> str:
+        fixed = ", ".join(f"{_words(k)} {units.setting(v)}" for k, v in self.settings.items())
+        return f"training loss by step and {_words(self.axis)}; {fixed}"
+
+    def spec(self, run: Run) -> Spec | None:
+        rows = []
+        for name, windows in run.results.losses.items():
+            settings = run.results.trials[name].trial.settings
+            if any(settings.get(k) != v for k, v in self.settings.items()):
+                continue
+            steps, (losses, _) = windows.column("step").tolist(), windows.means()
+            rows += [
+                {self.axis: settings.get(self.axis), "step": step, "loss": loss}
+                for step, loss in zip(steps, losses.tolist(), strict=True)
+            ]
+        rows.sort(key=lambda row: (row[self.axis], row["step"]))
+        return lines(rows, Field("step"), Field("loss", log=True), self.axis) if rows else None
 
 
 @dataclass(frozen=True)

@@ -136,9 +136,8 @@ def test_nothing_in_a_page_is_anybodys_but_ours(tmp_path: Path) -> None:
     text = out.read_text()
     page = Page(text)
     assert {tag for tag, _ in page.tags} <= {
-        "html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "div", "table", "thead", "tbody", "tr", "th",
-        "td",
-        "svg", "rect", "line", "text", "g", "circle",
+        "html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "div", "table", "thead",
+        "tbody", "tr", "th", "td", "svg", "rect", "line", "text", "g", "circle",
     }  # fmt: skip
     attributes = {name for _, attrs in page.tags for name in attrs}
     assert not any(name.startswith("on") or name in ("src", "href") for name in attributes)

@@ -5,7 +5,7 @@ import pytest
 
 from bench.best import Trained
 from bench.data import Preprocessing
-from bench.experiments.pictures import ClassWeights, Curves, HeatMap, Regression
+from bench.experiments.pictures import ClassWeights, Curves, HeatMap, Iterations, Regression
 from bench.experiments.runs import Run
 from bench.report.charts import svg
 from bench.trial import Trial
@@ -61,6 +61,19 @@ def test_curves_are_means_over_seeds():
     assert found["16", 1, "test"] == 16.5
     assert found["16", 2, "train"] == 0.5
     assert len(found) == 8
+
+
+def test_losses_by_step_are_of_the_trials_that_are_asked_for():
+    run = run_of(GRID, lambda *_: {})
+    assert Iterations(PART, "learning_rate", {"batch_size": 10}).spec(run) is None
+    for name, record in run.results.trials.items():
+        rate = record.trial["learning_rate"]
+        run.results.losses[name].add([[0, 5, rate * 8, 4.0, 1, 4], [1, 9, rate * 2, 2.0, 1, 2]])
+    spec = drawn(Iterations(PART, "learning_rate", {"batch_size": 10}), run)
+    points = sorted((p["series"], p["x"], p["y"]) for p in spec["data"]["values"])
+    assert points == [
+        ("0.1", 5, 0.2), ("0.1", 9, 0.1), ("0.5", 5, 1.0), ("0.5", 9, 0.5),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("shape", "there"), [((6, 3), True), ((4, 3), False)])
