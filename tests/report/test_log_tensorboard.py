@@ -66,12 +66,13 @@ def test_the_hparams_dashboard_has_settings_and_final_metrics(
     results = read(events)
     logs.write(["tensorboard"], tmp_path, results)
     context, _ = backend(tmp_path / "tensorboard")
+    from tensorboard.context import RequestContext
     from tensorboard.plugins.hparams import api_pb2, backend_context
     from tensorboard.plugins.hparams import list_session_groups as groups
 
     hparams = backend_context.Context(context)
-    metadata = hparams.hparams_metadata(None, "")
-    about = hparams.experiment_from_metadata(None, "", True, metadata, None)
+    metadata = hparams.hparams_metadata(RequestContext(), "")
+    about = hparams.experiment_from_metadata(RequestContext(), "", True, metadata, None)
     varies = {info.name for info in about.hparam_infos if info.differs}
     assert varies == {"features", "optimizer", "learning_rate"}
     assert {info.name.tag for info in about.metric_infos} == set(METRICS)
@@ -82,7 +83,7 @@ def test_the_hparams_dashboard_has_settings_and_final_metrics(
         col_params=[{"metric": info.name} for info in about.metric_infos],
         include_metrics=True,
     )
-    listed = groups.Handler(None, hparams, "", request).run().session_groups
+    listed = groups.Handler(RequestContext(), hparams, "", request).run().session_groups
     assert {group.name for group in listed} == set(results.trials)
     for group in listed:
         record = results.trials[group.name]
