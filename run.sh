@@ -112,7 +112,7 @@ pip_install() { # NAME REQUIREMENTS…
 
 # Brings .venv to what the requirements say; two calls at once wait for each other.
 install() { # WITH_TOOLS
-    local base=(requirements.txt) all=(requirements.txt requirements-dev.txt)
+    local base=(requirements.txt) all=(requirements.txt requirements-dev.txt requirements-log.txt)
     if installed base "${base[@]}" && { [ -z "$1" ] || installed dev "${all[@]}"; }; then
         return
     fi

@@ -43,7 +43,7 @@ class Machine:
         for tool in TOOLS:
             if place := shutil.which(tool):
                 (self.bin / tool).symlink_to(place)
-        for name in ("requirements.txt", "requirements-dev.txt"):
+        for name in ("requirements.txt", "requirements-dev.txt", "requirements-log.txt"):
             (self.project / name).write_text("jax==1\n")
         text = (ROOT / "run.sh").read_text()
         for place in ("/sys/bus", "/dev/accel", "/dev/vfio"):
@@ -274,7 +274,9 @@ def test_the_checks_all_run_and_the_first_failure_is_the_exit_code(machine: Mach
     assert [word for word in words(log) if word in ("ruff", "mypy")] == ["ruff", "ruff", "mypy"]
     assert words(log)[-7:-3] == ["pytest", "-n", "auto", "--dist"]
     assert words(log)[-2:] == ["-k", "a or b"]
-    assert installs(log)[2].endswith("-r requirements.txt -r requirements-dev.txt")
+    assert installs(log)[2].endswith(
+        "-r requirements.txt -r requirements-dev.txt -r requirements-log.txt"
+    )
     code, _, log = machine.run("test")
     assert (code, installs(log)) == (0, [])
     assert installs(machine.run()[2]) == []

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bench.errors import ConfigError, ConvoyError, nearest
 from bench.record import Results
+from bench.report.views import told
 
 # tool → what must be there to log to it
 LIBRARIES = {"tensorboard": ("tensorboard",), "mlflow": ("mlflow", "sqlalchemy", "alembic")}
@@ -43,4 +44,5 @@ def write(tools: Sequence[str], workdir: Path, results: Results) -> None:
     """
     check(tools)
     for tool in tools:
-        importlib.import_module(f"bench.logs.{tool}").write(workdir, results)
+        with told(workdir):
+            importlib.import_module(f"bench.logs.{tool}").write(workdir, results)

@@ -63,7 +63,8 @@ class _Sweep:
         self.client = MlflowClient(uri)
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "convoy")
         found = self.client.get_experiment_by_name(name)
-        where = None if "MLFLOW_TRACKING_URI" in os.environ else f"{self.workdir / ARTIFACTS}"
+        where = None if os.environ.get("MLFLOW_TRACKING_URI") else f"{self.workdir / ARTIFACTS}"
+        self.where = where
         self.experiment = (
             found.experiment_id if found else self.client.create_experiment(name, where)
         )
@@ -115,6 +116,9 @@ class _Sweep:
         }
         tags = [RunTag(f"convoy.{name}", str(value)[:_LONGEST]) for name, value in told.items()]
         self.client.log_batch(parent, tags=tags)
+        there = self.client.get_run(parent).info.artifact_uri
+        if self.where and there != f"{self.where}/{parent}/artifacts":  # moved, or made by hand
+            raise RecordError(f"{self.workdir / DATABASE} is of another place: remove it")
         for name in _FILES:
             if (self.workdir / name).exists():
                 self.client.log_artifact(parent, str(self.workdir / name))

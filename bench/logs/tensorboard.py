@@ -6,6 +6,7 @@ all events bear that of the start.
 """
 
 import os
+import re
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -25,7 +26,7 @@ def write(workdir: Path, results: Results) -> None:
     """Replaces `RUN/tensorboard`.
 
     Raises:
-        RecordError: the disk refuses.
+        RecordError: the disk refuses, or an id is none.
     """
     rows: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for row in results.curves:
@@ -35,6 +36,8 @@ def write(workdir: Path, results: Results) -> None:
     try:
         new.mkdir(parents=True)
         for name, record in results.trials.items():
+            if not re.fullmatch("[0-9a-f]{12}", name):  # it could be a path to anywhere
+                raise RecordError(f"{workdir} holds a trial without a proper id; train again")
             _write_trial(new / name, record, rows[name], started_s)
         shutil.rmtree(folder, ignore_errors=True)
         new.replace(folder)

@@ -1,6 +1,8 @@
 """What MLflow's own client finds of a sweep is what its tables say."""
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,15 @@ def test_its_client_finds_the_sweep_and_nothing_twice(
     assert {name: run.info.status for name, run in children.items()} == {
         TRIALS[0].id: "FINISHED", TRIALS[1].id: "FAILED", TRIALS[2].id: "RUNNING",
     }  # fmt: skip
+    copy = tmp_path / "copy"  # what it holds points elsewhere
+    copy.mkdir()
+    with (
+        closing(sqlite3.connect(tmp_path / "mlflow.db")) as old,
+        closing(sqlite3.connect(copy / "mlflow.db")) as new,
+    ):
+        old.backup(new)
+    with pytest.raises(RecordError, match="is of another place: remove it"):
+        logs.write(["mlflow"], copy, results)
     for name, run in children.items():
         record = results.trials[name]
         assert run.data.params["features"] == str(record.trial["features"])

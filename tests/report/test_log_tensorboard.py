@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_up_sweep import RUN, Event
+from made_up_sweep import RUN, Event, begin
 
 from bench import logs
 from bench.errors import ConfigError, ConvoyError
-from bench.record import METRICS, Results
+from bench.record import METRICS, RecordError, Results
 from bench.report.__main__ import main
+from bench.trial import Trial
 
 Read = Callable[[list[Event]], Results]
 
@@ -108,6 +109,15 @@ def test_to_log_again_replaces_what_was_there(
     assert main([str(tmp_path), "--log=tensorboard"]) == 0
     assert len(curves_of(tmp_path / "tensorboard")) == len(shorter.curves)
     assert not list(tmp_path.glob(".tensorboard*"))
+
+
+def test_an_id_that_is_a_path_leads_nowhere(read: Read, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="requirements-log.txt is not installed")
+    forged = {**begin(Trial.create({}, {}), "p"), "trial": "../../outside"}
+    with pytest.raises(RecordError, match="without a proper id"):
+        logs.write(["tensorboard"], tmp_path, read([RUN, forged]))
+    assert not (tmp_path / "tensorboard").exists()
+    assert not list(tmp_path.parent.rglob("outside"))
 
 
 def test_a_sweep_that_has_begun_is_logged_too(read: Read, tmp_path: Path) -> None:
