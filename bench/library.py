@@ -45,11 +45,11 @@ def train(
 
 
 def frame(results: Results) -> "pd.DataFrame":
-    """A row a trial, best first: `trials.csv` as pandas reads it, every number exactly as it was."""
+    """A row a trial, best first: `trials.csv` as pandas reads it."""
     import pandas as pd
 
     text = {"trial": str, "program": str}
-    return pd.read_csv(io.BytesIO(trials_csv(results)), dtype=text, float_precision="round_trip")
+    return pd.read_csv(io.BytesIO(trials_csv(results)), dtype=text)
 
 
 def curves(results: Results) -> "pd.DataFrame":
