@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "docs" / "pictures"
-RUNS = ROOT / "runs"
+RUNS = Path("runs")  # as pages tell it
 # run directory → flags: the default sweep, and the same on one core
 SWEEPS = {"sweep": (), "sweep_one_core": ("--devices=1",)}
 _PATIENCE_MS = 10_000  # of the browser's own time, in which charts are drawn
@@ -22,7 +22,7 @@ _PATIENCE_MS = 10_000  # of the browser's own time, in which charts are drawn
 def train() -> None:
     """The sweeps; those that are finished only write their reports."""
     for name, flags in SWEEPS.items():
-        workdir = f"--workdir={RUNS / name}"
+        workdir = f"--workdir={RUNS}/{name}"
         python("-m", "bench.main", "--config=configs/sweep.py", workdir, *flags)
 
 
@@ -53,9 +53,10 @@ def main() -> None:
     compared = RUNS / "compare.html"
     both = [str(RUNS / name) for name in SWEEPS]
     python("-m", "bench.compare", *both, f"--out={compared}")
-    photograph(RUNS / "sweep" / "report.html", "report", 1280, 1500)
-    photograph(RUNS / "sweep" / "report.html", "report-dark", 1280, 1500, dark=True)
-    photograph(compared, "compare", 1280, 800)
+    report = ROOT / RUNS / "sweep" / "report.html"
+    photograph(report, "report", 1280, 1500)
+    photograph(report, "report-dark", 1280, 1500, dark=True)
+    photograph(ROOT / compared, "compare", 1280, 800)
 
 
 if __name__ == "__main__":
