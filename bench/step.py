@@ -260,6 +260,7 @@ class LaneProgram:
 
         return lax.cond(ends, complete, gather), sums
 
+    @jax.named_scope("batch")
     def _microbatch(
         self,
         lane: Lane,
@@ -286,6 +287,7 @@ class LaneProgram:
             images = augment(drawn, images, hyper["flip"], hyper["shift"], hyper["crop"])
         return self._standardised(images, data), data.labels[rows], mask, row
 
+    @jax.named_scope("update")
     def _updated(self, lane: Lane, gradient: jax.Array, rate: Array) -> Lane:
         params, optimizer = optim.update(
             self.program.optimizers,
@@ -298,6 +300,7 @@ class LaneProgram:
         )
         return lane._replace(params=params, optimizer=optimizer)
 
+    @jax.named_scope("evaluate")
     def evaluate(self, lane: Lane, data: EvaluationSet, training: TrainingSet) -> Evaluation:
         """Plain cross-entropy and hits, without dropout, every example counted once."""
         told = Step(False, lane.hyper["values"], lane.hyper.get("ranks"))
@@ -332,6 +335,7 @@ class LaneProgram:
         """Over the devices that share a lane's examples."""
         return lax.psum(parts, BATCH_AXIS) if self.shares > 1 else parts
 
+    @jax.named_scope("forward")  # its transpose is the backward pass
     def _forward(
         self, params: Any, stats: jax.Array, images: jax.Array, told: Step
     ) -> tuple[jax.Array, jax.Array]:

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from bench.options import Options
 from bench.run import Run
+from tests.fused import compiled, make, planned
 from tests.test_sweep import settings
 
 
@@ -23,3 +24,13 @@ def test_a_trace_names_the_executable_and_moves_no_bit(tmp_path):
         (trace,) = (tmp_path / "traced" / "profile" / name).rglob("*.trace.json.gz")
         assert f"train_{name}" in json.dumps(json.loads(gzip.decompress(trace.read_bytes())))
         assert list(program.train.column("warmup")) == [1, 1]
+
+
+def test_what_an_operation_belongs_to_is_in_the_executable(digits):
+    """As profilers of accelerators show it."""
+    trial = make({})
+    lanes = compiled(planned([trial], digits), trial, digits).ready
+    train, evaluate = lanes._train.as_text(), lanes._evaluate.as_text()
+    for scope in ("batch/", "jvp(forward)/", "transpose(jvp(forward))/", "update/"):
+        assert scope in train, scope
+    assert "evaluate/" in evaluate
