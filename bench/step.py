@@ -246,8 +246,14 @@ class LaneProgram:
         )
         if not self.program.accumulates:
             return self._updated(lane, gradient / sums[1], rate), sums
-        gradient, weight = lane.gradient + gradient, lane.batch_weight + sums[1]
         ends = (place == several - 1) | (index == self.iterations_per_epoch - 1)
+        return self._accumulated(lane, gradient, sums[1], rate, ends), sums
+
+    def _accumulated(
+        self, lane: Lane, gradient: jax.Array, weight: jax.Array, rate: Array, ends: Array
+    ) -> Lane:
+        """With a microbatch's gradient and weight added to its batch's; updated if that `ends` with it."""
+        gradient, weight = lane.gradient + gradient, lane.batch_weight + weight
 
         def complete() -> Lane:
             done = self._updated(lane, gradient / weight, rate)
@@ -258,7 +264,7 @@ class LaneProgram:
         def gather() -> Lane:
             return lane._replace(gradient=gradient, batch_weight=weight)
 
-        return lax.cond(ends, complete, gather), sums
+        return lax.cond(ends, complete, gather)
 
     @jax.named_scope("batch")
     def _microbatch(

@@ -13,7 +13,7 @@ LIGHT = [
     "report", "energy", "suite", "points", "curves", "schedule", "hardware", "initial", "timing",
     "roofline", "precision", "kernels", "files", "artifacts", "lock", "stop", "hyper", "options",
     "blueprint", "resume", "planner", "checkpoint", "directory", "outputs", "experiments",
-    "comparison", "compare", "logs", "logs.tensorboard", "logs.mlflow", "library", "export",
+    "comparison", "compare", "logs", "logs.tensorboard", "logs.mlflow", "api", "export",
 ]  # fmt: skip
 HEAVY = ["jax", "jaxlib", "flax", "optax", "orbax", "tensorflow", "tensorflow_datasets"]
 MODULES = {

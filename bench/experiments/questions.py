@@ -107,16 +107,22 @@ def _half_interval(values: list[float]) -> float | None:
 
 
 @dataclass(frozen=True)
-class Ranking:
-    """Do models rank after few epochs as they rank at the end? By accuracy on the split that ranks."""
+class _OneSide:
+    """A question about trials of one kind."""
 
     claim: str
     side: Side
-    epoch: int
 
     @property
     def sides(self) -> tuple[Side, ...]:
         return (self.side,)
+
+
+@dataclass(frozen=True)
+class Ranking(_OneSide):
+    """Do models rank after few epochs as they rank at the end? By accuracy on the split that ranks."""
+
+    epoch: int
 
     def answer(self, runs: Mapping[str, Run]) -> Answer:
         """By Spearman's rank correlation over models, each the mean of its seeds: 0.8 and more holds."""
@@ -137,18 +143,12 @@ class Ranking:
 
 
 @dataclass(frozen=True)
-class Prefers:
+class Prefers(_OneSide):
     """Which value of one axis is best at each value of another? By accuracy on the split that ranks."""
 
-    claim: str
-    side: Side
     at: str
     of: str
     expected: Mapping[Any, Any]  # some values of `at` → the best of `of` there, as claimed
-
-    @property
-    def sides(self) -> tuple[Side, ...]:
-        return (self.side,)
 
     def answer(self, runs: Mapping[str, Run]) -> Answer:
         """Holds, if what is expected is the best by the mean of all seeds, wherever it is expected."""
@@ -172,15 +172,8 @@ class Prefers:
 
 
 @dataclass(frozen=True)
-class Collapses:
+class Collapses(_OneSide):
     """Do these trials answer with one class throughout?"""
-
-    claim: str
-    side: Side
-
-    @property
-    def sides(self) -> tuple[Side, ...]:
-        return (self.side,)
 
     def answer(self, runs: Mapping[str, Run]) -> Answer:
         """Holds, if all of them do."""
@@ -197,16 +190,10 @@ class Collapses:
 
 
 @dataclass(frozen=True)
-class RunningMean:
+class RunningMean(_OneSide):
     """Is a training loss above the test loss more than a mean that began before the net had learnt?"""
 
-    claim: str
-    side: Side
     epoch: int
-
-    @property
-    def sides(self) -> tuple[Side, ...]:
-        return (self.side,)
 
     def answer(self, runs: Mapping[str, Run]) -> Answer:
         """Holds, if it is above only as a running mean, and not once it is measured after the epoch."""
