@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import library
+from bench import api
 from bench.config import defaults
 from bench.errors import ConfigError
 from bench.record import Results
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "library.py"
+EXAMPLE = Path(__file__).parents[1] / "examples" / "from_python.py"
 
 
 @pytest.mark.slow
@@ -24,7 +24,7 @@ def test_the_example_runs(tmp_path, monkeypatch, capsys):
     assert "examples" not in told.out  # of the sweep itself nothing is said
     assert told.err == ""
     results = Results.read(tmp_path / "run")
-    trials, curves = found["trials"], library.curves(results)
+    trials, curves = found["trials"], api.curves(results)
     assert list(trials["trial"]) == [record.trial.id for record in results.ranked()]
     assert trials["trial"][0] in told.out
     for column in ("learning_rate", "optimizer", "features"):
@@ -43,6 +43,6 @@ def test_what_is_wrong_is_an_error_of_convoy(tmp_path):
     config = defaults()
     config.space = {"features": (4, "many")}
     with pytest.raises(ConfigError):
-        library.train(config, tmp_path / "run")
+        api.train(config, tmp_path / "run")
     with pytest.raises(TypeError, match="lane"):
-        library.train(defaults(), tmp_path / "run", lane=3)
+        api.train(defaults(), tmp_path / "run", lane=3)
