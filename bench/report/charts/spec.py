@@ -153,6 +153,7 @@ def config(dark: bool = False) -> Spec:
                  "titlePadding": 8, "labelOverlap": True, "tickCount": 6},
         "axisBand": {"grid": False},
         "legend": {"labelColor": faint, "titleColor": ink, "titleFontWeight": "normal", "orient": "bottom",
+                   "layout": {"margin": 24},
                    "titleFontSize": 12, "labelFontSize": 11, "symbolStrokeWidth": 2, "columns": 3,
                    "gradientLength": 160},
         "mark": {"color": BLUE},
