@@ -13,15 +13,7 @@ from bench.options import CACHE_DIR, Options
 GROUPS = {
     "What": ("config", "axis", "data_dir", "workdir", "plan_only"),
     "To see": ("live", "log", "keep", "curve_every", "profile", "quiet", "verbose"),
-    "How": (
-        "devices",
-        "lanes",
-        "strategy",
-        "plan",
-        "lowering",
-        "checkpoint_every",
-        "deterministic",
-    ),
+    "How": ("devices", "lanes", "plan", "checkpoint_every", "deterministic"),
 }
 
 CONFIG = config_flags.DEFINE_config_file(

@@ -73,9 +73,12 @@ def books(workdir: Path):
     rows = list(csv.DictReader((workdir / "trials.csv").read_text().splitlines()))
     for row in rows:
         del row["seconds"]
-    curves = [
-        pq.read_table(workdir / name).to_pylist() for name in ("curves.parquet", "losses.parquet")
-    ]
+    names = ("curves.parquet", "losses.parquet")  # the other only where it is asked for
+    curves = {
+        name: pq.read_table(workdir / name).to_pylist()
+        for name in names
+        if (workdir / name).exists()
+    }
     weights = {}
     for path in sorted(workdir.rglob("*.npz")):
         with np.load(path, allow_pickle=False) as arrays:

@@ -38,7 +38,7 @@ def test_fifty_thousand_inputs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
     counts = {
         name: list(map(int, numbers.split("│")[1:5]))
-        for name, numbers in re.findall(r"│ (\S+) +((?:│ \d+ +){4})", done.stdout)
+        for name, numbers in re.findall(r"│ (\S+(?: \S+)?) +((?:│ \d+ +){4})", done.stdout)
     }
     assert sorted(counts) == sorted([*(target.name for target in TARGETS), "all"])
     assert counts["all"][0] == 50_000

@@ -117,7 +117,8 @@ def test_an_id_that_is_a_path_leads_nowhere(read: Read, tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="without a proper id"):
         logs.write(["tensorboard"], tmp_path, read([RUN, forged]))
     assert not (tmp_path / "tensorboard").exists()
-    assert not list(tmp_path.parent.rglob("outside"))
+    assert not list(tmp_path.rglob("outside"))
+    assert not (tmp_path.parent / "outside").exists()
 
 
 def test_a_sweep_that_has_begun_is_logged_too(read: Read, tmp_path: Path) -> None:
