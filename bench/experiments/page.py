@@ -93,7 +93,7 @@ def _reported(log: Log, runs: Mapping[str, Run]) -> Table:
     rows = tuple(
         (
             figure.model,
-            units.percent(figure.accuracy),
+            f"{100 * figure.accuracy:g} %",
             units.UNKNOWN if figure.epochs is None else str(figure.epochs),
             *figure.ours(runs),
             figure.config.partition(":")[2],

@@ -145,7 +145,7 @@ def _rows(run: Run) -> list[dict[str, Any]]:
     axes = stats.newest_run(run.results).get("axes", ())
     return [
         {
-            **{axis: record.trial.settings.get(axis) for axis in axes},
+            **{axis: _alone(record.trial.settings.get(axis)) for axis in axes},
             **record.metrics,
             "parameters": record.parameters,
             "collapsed": record.collapsed,
@@ -153,6 +153,11 @@ def _rows(run: Run) -> list[dict[str, Any]]:
         for record in run.results.trials.values()
         if record.metrics.get("test_accuracy") is not None
     ]
+
+
+def _alone(value: Any) -> Any:
+    """A number that stands for itself, of which `hidden=(80,)` makes a list."""
+    return value[0] if isinstance(value, tuple) and len(value) == 1 else value
 
 
 def _words(name: str) -> str:

@@ -76,6 +76,24 @@ def test_losses_by_step_are_of_the_trials_that_are_asked_for():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("values", "told"), [(7, 7), (8, 6)])
+def test_as_many_lines_as_there_are_colours_have_names(values, told):
+    """Of more, those that follow are gray, and told apart under the pointer."""
+    settings = [{"units": units} for units in range(1, 1 + values)]
+    run = run_of(settings, lambda *_: {}, epochs=2)
+    color = Curves(PART, "units").spec(run)["encoding"]["color"]
+    assert color["legend"]["values"] == [str(units) for units in range(1, 1 + told)]
+    assert len(set(color["scale"]["range"])) == 7
+
+
+def test_a_list_of_one_number_is_that_number():
+    """Else 100 would come before 20."""
+    settings = [{"model": "convnet", "hidden": (h,), "last_filters": 8} for h in (20, 100)]
+    run = run_of(settings, lambda *_: accuracy(0.5))
+    data = HeatMap(PART, "last_filters", "hidden").spec(run)
+    assert data["encoding"]["y"]["sort"] == ["20", "100"]
+
+
 @pytest.mark.parametrize(("shape", "there"), [((6, 3), True), ((4, 3), False)])
 def test_weights_of_classes_are_pictures(tmp_path, shape, there):
     trial, look = Trial.create({}, {}), Preprocessing(2, 3, 1, (0.0,), (1.0,))

@@ -61,10 +61,11 @@ def lines(
 
 
 def _colors(series: Field, names: list[str]) -> dict[str, Any]:
-    colors = [*COLORS[:_MOST_NAMED], *[GRAY] * len(names)][: len(names)]
+    most = len(names) if len(names) <= len(COLORS) else _MOST_NAMED  # gray alone has a name too
+    colors = [*COLORS[:most], *[GRAY] * len(names)][: len(names)]
     scale = {"domain": names, "range": colors}
     return {
         **named(series, "series", names),
         "scale": scale,
-        "legend": {"values": names[:_MOST_NAMED]},
+        "legend": {"values": names[:most]},
     }
