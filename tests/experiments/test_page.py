@@ -1,7 +1,10 @@
 """The page, from run directories: what is in it, what it does not give away, and its command."""
 
+from pathlib import Path
+
 import pytest
 
+from bench.experiments import page
 from bench.experiments.__main__ import main
 from bench.experiments.logs import LOGS
 from bench.experiments.runs import Run
@@ -20,19 +23,19 @@ def taper(tmp_path):
 
 def test_the_page(taper, tmp_path, capsys):
     assert main([str(taper), f"--out={tmp_path / 'page.md'}"]) == 0
-    page = (tmp_path / "page.md").read_text()
-    assert [line[3:] for line in page.splitlines() if line.startswith("## ")] == [
+    told = (tmp_path / "page.md").read_text()
+    assert [line[3:] for line in told.splitlines() if line.startswith("## ")] == [
         log.title for log in LOGS
     ]
     assert (
-        "| 2, 4, 300, 35 | 97.3 % | 10 | 90.2 % in the median of 5, [90.0, 90.4] | 0 of 5 |" in page
+        "| 2, 4, 300, 35 | 97.3 % | 10 | 90.2 % in the median of 5, [90.0, 90.4] | 0 of 5 |" in told
     )
-    assert "python -m bench.main --config=configs/traffic.py:taper --data_dir=DATA" in page
-    assert "secret" not in page
-    assert "1 min 15 s" in page
-    assert "| 4 | 5 | 90.2 % | 90.0 % | 90.4 % | 0 |" in page
-    assert "Total parameters" in page
-    assert page.count("not trained yet") > 20
+    assert "python -m bench.main --config=configs/traffic.py:taper --data_dir=DATA" in told
+    assert "secret" not in told
+    assert "1 min 15 s" in told
+    assert "| 4 | 5 | 90.2 % | 90.0 % | 90.4 % | 0 |" in told
+    assert "Total parameters" in told
+    assert told.count("not trained yet") > 20
     assert capsys.readouterr().out == ""
 
 
@@ -52,6 +55,16 @@ def test_pictures_lie_beside_it(tmp_path):
     (picture,) = (tmp_path / "page").iterdir()
     assert picture.read_text().startswith("<svg")
     assert f"](page/{picture.name})" in (tmp_path / "page.md").read_text()
+
+
+def test_the_published_page_is_what_its_journals_give(monkeypatch):
+    """python -m bench.experiments docs/experiments/*/ --out=docs/experiments.md"""
+    monkeypatch.setattr(page, "svg", lambda spec: "")  # which fonts a machine has is not asked
+    docs = Path(__file__).parents[2] / "docs"
+    runs = [Run.read(path) for path in sorted((docs / "experiments").iterdir()) if path.is_dir()]
+    made = page.Page(runs, "experiments")
+    assert made.text == (docs / "experiments.md").read_text()
+    assert set(made.pictures) == {path.name for path in (docs / "experiments").glob("*.svg")}
 
 
 def test_it_is_printed_without_out(taper, capsys):
