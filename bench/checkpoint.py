@@ -8,6 +8,7 @@ manifests first. So whenever the process or the machine dies, the newest whole o
 import contextlib
 import re
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -29,6 +30,9 @@ class Checkpoints:
         folder: made by the first `save`.
         keep: how many checkpoints stay, at least 1.
         say: shows one line to the user; the writing thread calls it too.
+
+    Attributes:
+        seconds: that writing the last one took, tried or done, once `busy` is over.
     """
 
     def __init__(self, folder: Path, keep: int = 2, say: Callable[[str], None] = print):
@@ -36,7 +40,7 @@ class Checkpoints:
         # Begun while there is memory: without it, Python would wait for the start of a thread for ever.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._writing: Future = self._thread.submit(lambda: None)
-        self._failed = False
+        self._failed, self.seconds = False, 0.0
         self._damaged: set[Path] = set()
 
     @property
@@ -62,7 +66,7 @@ class Checkpoints:
         """
         self.wait()
         held = files.described(about, arrays)
-        self._writing = self._thread.submit(self._write, *held)
+        self._writing = self._thread.submit(self._write_timed, *held)
 
     def wait(self) -> bool:
         """Until nothing is being written; whether the checkpoint last asked for, if any, is on the disk."""
@@ -102,6 +106,11 @@ class Checkpoints:
             then = f"going on from {found.number:08}" if found else "starting without a checkpoint"
             self._say("; ".join([*told, then]))
         return found
+
+    def _write_timed(self, about: bytes, arrays: Mapping[str, np.ndarray]) -> None:
+        began = time.perf_counter()
+        self._write(about, arrays)
+        self.seconds = time.perf_counter() - began
 
     def _write(self, about: bytes, arrays: Mapping[str, np.ndarray]) -> None:
         try:

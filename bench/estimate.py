@@ -10,6 +10,9 @@ from bench.costs import FLOAT_BYTES, Costs, Machine, Workload
 from bench.layers import Layers
 
 MOST_LANES = 512
+# Of the states of lanes in turn, of one program or of several: every checkpoint copies and writes them all,
+# and more lanes at work are no faster.
+STATES_BYTES = 1 << 30
 MEMORY_SHARE = 0.5  # of a device's memory, that programs may fill
 # Activations are kept for the backward pass, and 3×3 convolutions unfold theirs ninefold.
 COPIES_OF_ACTIVATIONS = 12
@@ -125,6 +128,14 @@ class Estimate:
             here = (memory_bytes - self.active_bytes) / self.state_bytes
         return max(1, int(here + 1e-9)) * self.machine.devices
 
+    def wanted_lanes(self, trials: int) -> int:
+        """K: a lane for each trial, as far as worth it and in memory, in equal numbers on all devices."""
+        devices = self.machine.devices
+        wanted = math.ceil(min(trials, MOST_LANES) / devices) * devices
+        if not self._beside:
+            wanted = min(wanted, max(1, int(STATES_BYTES / devices / self.state_bytes)) * devices)
+        return min(wanted, self.lanes(MEMORY_SHARE * self.machine.memory_bytes))
+
     def bytes_of(self, lanes: int) -> float:
         """What `lanes` take of each device's memory: the inverse of `lanes`."""
         here = lanes / self.machine.devices
@@ -154,11 +165,6 @@ class Estimate:
         updates_s = work.touched * FLOAT_BYTES * self.size.parameters / self.costs.bytes_per_s
         total = work.epochs * self.costs.seconds(self._epoch) + updates_s
         return total / min(self.machine.devices, work.trials)
-
-
-def wanted_lanes(trials: int, machine: Machine) -> int:
-    """K where memory allows it: a lane for each trial, up to a limit, in equal numbers on all devices."""
-    return math.ceil(min(trials, MOST_LANES) / machine.devices) * machine.devices
 
 
 def probe_steps(iteration_s: float, most: int) -> int:

@@ -48,7 +48,6 @@ class Factory:
         lowering: "auto", or a set of lowerings (`lowerings.SETS`) to be taken as it is.
         retune: lowerings are timed even where times are remembered.
         cache_dir: where times are remembered; None for this process only.
-        programs: how many share the devices' memory.
         fixed: the lanes planned are what the user asked for.
         decided: of programs, by id, what an earlier process of this run has chosen (`blueprint.DECIDED`).
         strategy: "auto", or one that the plans have because the user asked for it.
@@ -67,7 +66,6 @@ class Factory:
         lowering: str = "auto",
         retune: bool = False,
         cache_dir: Path | None = None,
-        programs: int = 1,
         fixed: bool = False,
         decided: Mapping[str, Mapping[str, Any]] | None = None,
         strategy: str = "auto",
@@ -81,12 +79,7 @@ class Factory:
         self._memory = Memory(cache_dir, fingerprint.chip(devices), fingerprint.compilers())
         computed, free = precisions.of(precision).computed, self.free_bytes
         self._tuner = Tuner(self.data.mesh, computed, self._memory, lowering, retune, free)
-        self._fitted = functools.partial(
-            memory.fitted,
-            make=self._new_lanes,
-            free=self.free_bytes,
-            programs=programs,
-        )
+        self._fitted = functools.partial(memory.fitted, make=self._new_lanes, free=free)
 
     def program(self, plan: ProgramPlan) -> Program:
         """A program yet to be tuned and compiled."""

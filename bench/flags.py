@@ -44,7 +44,7 @@ _PLAN = flags.DEFINE_enum(
     "plan", "cost", ["cost", "fewest", "separate"], "How trials are put together in programs."
 )
 _CHECKPOINT_EVERY = flags.DEFINE_float(
-    "checkpoint_every", 30.0, "Seconds between checkpoints; 0: every dispatch."
+    "checkpoint_every", 30.0, "Seconds between checkpoints, at least; 0: every dispatch."
 )
 _CHECKPOINTS = flags.DEFINE_integer("checkpoints", 2, "How many checkpoints are kept.")
 _KEEP = flags.DEFINE_enum(

@@ -201,8 +201,24 @@ class Lanes:
 
     @property
     def bytes_needed(self) -> int:
-        """On each device, to train: what XLA plans, without the data set that all programs share."""
-        return max(0, (self.peak_bytes or 0) - self.data.bytes)
+        """On each device, to train: what XLA plans, without the data set that all programs share.
+
+        On a CPU with a checkpoint's copy of the states, which lies in the same memory.
+        """
+        lanes = self.program.lanes // self.data.mesh.shape["lanes"]
+        copied = lanes * (self.lane_bytes - self.state_bytes)
+        return max(0, (self.peak_bytes or 0) - self.data.bytes) + copied
+
+    @property
+    def lane_bytes(self) -> int:
+        """What a lane needs beside all that lanes in turn share: its state, and its copy, if any."""
+        on_host = self.data.mesh.devices.flat[0].platform == "cpu"
+        return self.state_bytes * (2 if on_host else 1)
+
+    @property
+    def states_bytes(self) -> int:
+        """Of all lanes, which a checkpoint copies."""
+        return self.program.lanes * self.state_bytes
 
     @property
     def is_open(self) -> bool:

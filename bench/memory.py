@@ -60,7 +60,6 @@ def fitted(
     trial: Trial,
     make: Callable[[ProgramPlan], Lanes],
     free: int,
-    programs: int = 1,
     fixed: bool = False,
 ) -> Lanes:
     """Compiled lanes of a program: as many as planned if they fit, fewer if not, more if it is worth it.
@@ -70,13 +69,12 @@ def fitted(
         trial: one of the program's.
         make: lanes of a plan, yet to be compiled.
         free: bytes that may be taken on each device.
-        programs: how many share them while all are at work.
         fixed: the user said how many lanes: there will not be more.
 
     Raises:
         OutOfMemoryError: one lane on each device is too many.
     """
-    share, most = free // programs, plan.lanes if fixed else len(plan.trials)
+    most = plan.lanes if fixed else len(plan.trials)
     compile_s, least = 0.0, LEAST_COPIES * BYTES * plan.parameters
     if least > free:  # not worth compiling to know by how much
         raise OutOfMemoryError(least, free)
@@ -86,8 +84,8 @@ def fitted(
         compile_s += lanes.compile_s
         devices = lanes.data.mesh.shape["lanes"]
         needed = lanes.bytes_needed
-        fit = max(devices, _lanes_that_fit(plan, needed, lanes.state_bytes, share, devices))
-        if needed > share and plan.lanes > devices:
+        fit = max(devices, _lanes_that_fit(plan, needed, lanes.lane_bytes, free, devices))
+        if needed > free and plan.lanes > devices:
             plan = replace(plan, lanes=min(fit, plan.lanes - devices))
         elif needed > free:
             raise OutOfMemoryError(needed, free)
@@ -99,10 +97,10 @@ def fitted(
         most = plan.lanes
 
 
-def _lanes_that_fit(plan: ProgramPlan, needed: int, state: int, share: int, devices: int) -> int:
-    """K for which a program would need `share` bytes, from what it needs with its own K."""
+def _lanes_that_fit(plan: ProgramPlan, needed: int, lane: int, free: int, devices: int) -> int:
+    """K for which a program would need `free` bytes, from what it needs with its own K."""
     here = plan.lanes // devices
     if plan.beside:  # everything grows with the lanes
-        return int(here * share / max(needed, 1)) * devices
-    fixed = needed - here * state  # in turn, only states do
-    return int((share - fixed) / max(state, 1)) * devices
+        return int(here * free / max(needed, 1)) * devices
+    fixed = needed - here * lane  # in turn, only states do
+    return int((free - fixed) / max(lane, 1)) * devices

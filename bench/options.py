@@ -26,7 +26,7 @@ class Options:
         lowering: "auto" chooses by time; or a set of `bench.ops.lowerings`.
         retune: choose anew, whatever is remembered.
         cache_dir: for compiled programs and measured costs; None keeps none.
-        checkpoint_every: seconds between two checkpoints; 0 for one after every dispatch.
+        checkpoint_every: seconds between two checkpoints, at least; 0 for one after every dispatch.
         checkpoints: how many are kept.
         keep: of every trial, the parameters of its "best" epoch, of its "last", or "none".
         log: the tools that show the sweep too, of `bench.logs.LIBRARIES`.

@@ -18,7 +18,7 @@ from bench import estimate as est
 from bench import padding
 from bench.cells import Cell, groups, outline, widest
 from bench.costs import Machine, Workload, sizes
-from bench.estimate import MEMORY_SHARE, Estimate, Executable, Tally
+from bench.estimate import Estimate, Executable, Tally
 from bench.layers import Blocks, Layer, Layers
 
 THRESHOLDS = 8  # at which a column of many values is tried at a time
@@ -180,7 +180,7 @@ class Partition:
         # The ways are the same for each group, so that together they are ways to part all cells.
         ways = [list(itertools.chain.from_iterable(parts)) for parts in zip(*every, strict=True)]
         best = min(ways, key=self._seconds, default=[])
-        return list(zip(best, self._lanes_of(best), strict=True))
+        return [(part, self._lanes_of(part)) for part in best]
 
     def _ways(self, cells: Sequence[Cell], mode: str, budget: float) -> list[list[Part]]:
         """Ways to part a group, the one that looks cheapest first."""
@@ -197,32 +197,20 @@ class Partition:
         return [min(ways, key=lambda parts: sum(map(self._price, parts))), *ways[1:]]
 
     def _price(self, part: Part) -> float:
-        """Seconds of compiling and running it, as if it had the memory alone."""
-        estimate, work = part.estimate, part.work
-        most = estimate.lanes(MEMORY_SHARE * self.machine.memory_bytes)
-        lanes = self._lanes or min(most, est.wanted_lanes(work.trials, self.machine))
-        return estimate.compile_s / self.machine.compilers + estimate.run_s(work, lanes)
+        """Seconds of compiling and running it."""
+        run_s = part.estimate.run_s(part.work, self._lanes_of(part))
+        return part.estimate.compile_s / self.machine.compilers + run_s
 
     def _seconds(self, parts: list[Part]) -> float:
         """Expected seconds of compiling and running all, bounds included."""
         total = compile_s([part.estimate.compile_s for part in parts], self.machine)
-        for part, lanes in zip(parts, self._lanes_of(parts), strict=True):
-            total += part.estimate.run_s(part.work, lanes)
-        return total
+        return total + sum(part.estimate.run_s(part.work, self._lanes_of(part)) for part in parts)
 
-    def _lanes_of(self, parts: list[Part]) -> list[int]:
-        """K of each program: all hold their lanes' state at once, so they share the memory."""
-        if self._lanes:
-            return [-(-self._lanes // self.machine.devices) * self.machine.devices] * len(parts)
-        found = [est.wanted_lanes(part.work.trials, self.machine) for part in parts]
-        needs = [part.estimate.bytes_of(k) for part, k in zip(parts, found, strict=True)]
-        left = MEMORY_SHARE * self.machine.memory_bytes
-        # Who needs less than an equal share leaves the rest to the others.
-        for done, place in enumerate(sorted(range(len(parts)), key=needs.__getitem__)):
-            share = min(needs[place], left / (len(parts) - done))
-            left -= share
-            found[place] = min(found[place], parts[place].estimate.lanes(share))
-        return found
+    def _lanes_of(self, part: Part) -> int:
+        """K of a program, as if it had the memory alone: who does not fit beside others waits for it."""
+        devices = self.machine.devices
+        asked = -(-self._lanes // devices) * devices
+        return asked or part.estimate.wanted_lanes(part.work.trials)
 
 
 def _split(group: Group, price: Callable[[Part], float], budget: float) -> list[Part]:

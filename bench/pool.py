@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
+from bench.estimate import STATES_BYTES
 from bench.plan import Plan, ProgramPlan
 from bench.program import Program
 from bench.trial import Trial
@@ -129,14 +130,16 @@ class Pool:
     def may_open(self, program: Program) -> bool:
         """Whether the lanes of a program have memory, or there is enough beside what is open.
 
-        A program waits while others have it; the first always gets it, since compiling it has shown that
-        it fits by itself.
+        A program waits while others have it, or while their states are as many as a checkpoint should hold;
+        the first always gets it, since compiling it has shown that it fits by itself.
         """
         if program.ready.is_open:
             return True
         others = [p.ready for p in self if p.lanes is not None and p.lanes.is_open]
-        states = sum(lanes.bytes_needed for lanes in others)
-        return not others or states + program.ready.bytes_needed <= self.free
+        all_of_them = [*others, program.ready]
+        needed = sum(lanes.bytes_needed for lanes in all_of_them)
+        states = sum(lanes.states_bytes for lanes in all_of_them)
+        return not others or (needed <= self.free and states <= STATES_BYTES)
 
     def close_idle(self) -> None:
         """Gives back the memory of programs for which there is nothing to do now."""

@@ -177,6 +177,7 @@ class Run:
         from jax.errors import JaxRuntimeError
 
         from bench.keeper import Keeper
+        from bench.pace import Pace
         from bench.profiler import Profiler
         from bench.sweep import Sweep
 
@@ -200,7 +201,7 @@ class Run:
             stop,
             Keeper(directory, self.dataset, options.keep),
             Profiler(options.workdir / "profile", options.profile, self.say),
-            options.checkpoint_every,
+            Pace(options.checkpoint_every, host.cores()),
             lambda: (before_s or 0.0) + self._elapsed_s(),
         )
         sweep.begin(newest)
@@ -267,7 +268,6 @@ class Run:
             options.lowering,
             options.retune,
             options.cache_dir,
-            programs=len(plan.programs),
             fixed=bool(options.lanes),
             decided=blueprint.decided,
             strategy=options.strategy,

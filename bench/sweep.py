@@ -19,6 +19,7 @@ from bench.checkpoint import Saved
 from bench.data import Dataset
 from bench.directory import RunDirectory
 from bench.keeper import Keeper
+from bench.pace import Pace
 from bench.pool import Pool
 from bench.profiler import Profiler
 from bench.program import Program, Seat
@@ -46,7 +47,7 @@ class Sweep:
         stop: says when to end before all is done.
         keeper: of trained parameters.
         profiler: of training dispatches.
-        checkpoint_s: seconds between checkpoints.
+        pace: of checkpoints.
         elapsed_s: seconds that the run has taken so far, in all its processes.
         clock: seconds, monotonic.
     """
@@ -63,18 +64,17 @@ class Sweep:
         stop: Stop,
         keeper: Keeper,
         profiler: Profiler,
-        checkpoint_s: float = 30.0,
+        pace: Pace,
         elapsed_s: Callable[[], float] = time.perf_counter,
         clock: Clock = time.perf_counter,
     ):
         self.sampler, self.pool, self.dataset = sampler, pool, dataset
         self.directory, self._begins, self._write_plan = directory, run, plan
         self.progress, self.stop, self.clock = progress, stop, clock
-        self.keeper, self.profiler = keeper, profiler
-        self.checkpoint_s, self.elapsed_s = checkpoint_s, elapsed_s
+        self.keeper, self.profiler, self.pace = keeper, profiler, pace
+        self.elapsed_s = elapsed_s
         self.watch = Stopwatch(clock)
         self._start = sampler.state()
-        self._checkpoint_due = clock() + checkpoint_s
         self._seen: set[str] = set()  # trials that need not be asked for again
         self._done_epochs = 0
         self._planned_epochs = (0, 0)  # of how many known trials
@@ -108,7 +108,8 @@ class Sweep:
                     self.pause()
                     return self.stop.reason
                 self.train(self.pool.next())
-                if self.clock() >= self._checkpoint_due and not self.directory.checkpoints.busy:
+                written = self.directory.checkpoints
+                if not written.busy and self.pace.due(written.seconds):
                     self.checkpoint()
             except _ExhaustedError as exhausted:
                 self._retreat(exhausted)
@@ -272,6 +273,7 @@ class Sweep:
 
     def checkpoint(self) -> None:
         """Begins to write all that decides the future; training goes on meanwhile, or without it."""
+        self.pace.begin()
         try:
             about, arrays = snapshot.take(self.pool, self.sampler)
             self.directory.save({**about, "elapsed_s": self.elapsed_s()}, arrays)
@@ -279,7 +281,7 @@ class Sweep:
             if not memory.is_exhausted(error):
                 raise
             self.directory.checkpoints.failed(error)
-        self._checkpoint_due = self.clock() + self.checkpoint_s
+        self.pace.held()
 
     def pause(self) -> None:
         """Ends in order with trials unfinished: they are recorded as paused, and go on from a checkpoint."""

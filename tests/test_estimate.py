@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from bench import costs as model
 from bench.cells import cells
 from bench.costs import Machine, Workload, default
-from bench.estimate import MOST_LANES, Estimate, Executable, Tally, executable, tally, wanted_lanes
+from bench.estimate import MOST_LANES, STATES_BYTES, Estimate, Executable, Tally, executable, tally
 from bench.layers import Conv, Dense, Flatten, Layers
 from bench.plan import DISPATCH_SECONDS, ProgramPlan, plan
 from tests.test_plan import CPU, DIGITS, DRAWN, GPU, MNIST, trial
@@ -90,8 +90,22 @@ def test_excess_is_of_one_lane_and_the_memory_it_may_fill() -> None:
 
 
 def test_wanted_lanes() -> None:
-    machine = Machine("cpu", 3, 1)
-    assert [wanted_lanes(n, machine) for n in (1, 3, 4, 10_000)] == [3, 3, 6, 513]
+    found = estimate()
+    found.machine = Machine("cpu", 3, 1 << 60)
+    assert [found.wanted_lanes(n) for n in (1, 3, 4, 10_000)] == [3, 3, 6, 513]
+
+
+def test_in_turn_no_more_lanes_than_a_checkpoint_should_hold() -> None:
+    """Side by side more of them are faster: there they may be as many as memory holds."""
+    wanted = {}
+    for strategy in ("map", "vmap"):
+        found = estimate(ADAM, strategy)
+        found.machine = Machine("cpu", 3, 1 << 60)
+        found.state_bytes = STATES_BYTES // 8
+        wanted[strategy] = found.wanted_lanes(40)
+        found.state_bytes = 2 * STATES_BYTES
+        assert found.wanted_lanes(40) == (3 if strategy == "map" else 42)
+    assert wanted == {"map": 6, "vmap": 42}
 
 
 # In a plan: lanes

@@ -52,7 +52,7 @@ class Maker:
             data=SimpleNamespace(mesh=mesh),
             compile_s=0.0,
             bytes_needed=None,
-            state_bytes=None,
+            lane_bytes=None,
         )
 
         def compile_(trial: Trial) -> None:
@@ -61,7 +61,7 @@ class Maker:
             self.compiled.append(plan.lanes)
             lanes.compile_s = 2.0
             lanes.bytes_needed = self.fixed + self.each * plan.lanes // self.devices
-            lanes.state_bytes = self.each
+            lanes.lane_bytes = self.each
 
         lanes.compile = compile_
         return lanes
@@ -149,14 +149,6 @@ def test_what_has_grown_too_far_shrinks_and_stays() -> None:
 def test_a_fixed_number_of_lanes_may_shrink() -> None:
     make = Maker(each=10)
     assert fitted(plan(10), TRIAL, make, 50, fixed=True).program.lanes == 5
-
-
-def test_programs_share_what_is_free() -> None:
-    make = Maker(each=10)
-    assert fitted(plan(10), TRIAL, make, free=100, programs=4).program.lanes == 2
-    # Where its share does not hold one lane, it has the memory while the others wait.
-    large = Maker(each=60, devices=2)
-    assert fitted(plan(2), TRIAL, large, free=100, programs=4).program.lanes == 2
 
 
 @pytest.mark.parametrize("strategy", ["map", "vmap"])

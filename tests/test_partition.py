@@ -142,14 +142,15 @@ def test_what_is_too_large_together_is_parted(mode: str) -> None:
     assert len(plan(trials, DIGITS, enough, mode="fewest").programs) == 1
 
 
-def test_programs_share_the_memory() -> None:
+def test_each_program_has_the_memory_to_itself() -> None:
+    """Those that do not fit beside each other train one after another."""
     sizes = (8, 256, 1024)
     trials = [trial(units=u, seed=s) for u in sizes for s in range(40)]
-    small = 60 << 20
+    small = 20 << 20
     for strategy in ("map", "vmap"):
         machine = Machine("cpu", 1, small)
         found = plan(trials, DIGITS, machine, strategy=strategy, mode="separate").programs
-        assert sum(p.lanes * 4 * 4 * p.parameters for p in found) <= small / 2
+        assert all(p.lanes * 4 * 4 * p.parameters <= small / 2 for p in found)
         lanes = [p.lanes for p in found]
         assert lanes == sorted(lanes, reverse=True)
         assert lanes[-1] < 40

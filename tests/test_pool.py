@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bench.estimate import STATES_BYTES
 from bench.memory import OutOfMemoryError
 from bench.plan import Machine, Plan, ProgramPlan, Workload, plan
 from bench.pool import Pool
@@ -36,7 +37,7 @@ class Fake:
         if needed > 100:
             self.error = OutOfMemoryError(needed, 100)
             return
-        self.lanes = SimpleNamespace(bytes_needed=needed, is_open=False)
+        self.lanes = SimpleNamespace(bytes_needed=needed, states_bytes=0, is_open=False)
         self.lanes.close = lambda: vars(self.lanes).update(is_open=False)
 
     @property
@@ -202,6 +203,17 @@ def test_programs_open_while_there_is_memory() -> None:
     assert programs.may_open(three)
     three.lanes.is_open = True
     assert not programs.may_open(two)
+
+
+def test_programs_wait_while_a_checkpoint_would_be_large() -> None:
+    programs, (one, two, three) = compiled([10, 10, 10])
+    one.lanes.states_bytes, two.lanes.states_bytes = STATES_BYTES, 1
+    assert programs.may_open(one)
+    one.lanes.is_open = True
+    assert not programs.may_open(two)
+    assert programs.may_open(three)  # of no states
+    one.lanes.is_open = False
+    assert programs.may_open(two)
 
 
 def test_the_first_always_opens() -> None:

@@ -1,5 +1,6 @@
 """The loop: one compile a program, refill, what the journal holds, and the sampler's view of it."""
 
+import itertools
 import json
 import logging
 import re
@@ -93,6 +94,22 @@ def test_fewer_lanes_than_trials_and_more_devices_give_the_same_metrics(run):
         assert other.trials.keys() == whole.trials.keys()
         for name, record in whole.trials.items():
             assert other.trials[name].metrics == pytest.approx(record.metrics, rel=1e-9)
+
+
+def test_programs_whose_states_are_large_train_one_after_another(run, monkeypatch):
+    space = {"features": (3, 4), "learning_rate": (1e-3, 1e-2)}
+    together, workdir, _ = run(plan="separate", space=space)
+    order = [e["program"] for e in read_journal(workdir / "journal.jsonl") if e["event"] == "train"]
+    assert len(order) > len(set(order)) == 4
+    assert len(set(order[:4])) == 4  # in turn
+    shutil.rmtree(workdir)
+    monkeypatch.setattr("bench.pool.STATES_BYTES", 1)
+    apart, workdir, _ = run(plan="separate", space=space)
+    order = [e["program"] for e in read_journal(workdir / "journal.jsonl") if e["event"] == "train"]
+    assert [name for name, _ in itertools.groupby(order)] == list(dict.fromkeys(order))
+    assert {i: r.metrics for i, r in apart.trials.items()} == {
+        i: r.metrics for i, r in together.trials.items()
+    }
 
 
 def test_the_journal_holds_every_trial_and_epoch_once_and_reads_back_as_it_was(run):

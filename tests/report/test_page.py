@@ -264,6 +264,42 @@ def test_a_reader_sorts_searches_and_chooses(
     }
 
 
+RETURNING = """
+<pre id="found"></pre><script>
+const heads = [...document.querySelectorAll(".rows th")];
+const input = document.querySelector(".rows input"), [, x, y] = document.querySelectorAll("select");
+if (!sessionStorage.getItem("came before")) {
+  sessionStorage.setItem("came before", "yes");
+  const head = heads.find((head) => head.textContent === "test loss");
+  head.click(); head.click();
+  input.value = "adam 0.003"; input.oninput();
+  x.value = "optimizer"; x.onchange(); y.value = "learning rate"; y.onchange();
+  document.getElementById("theme").click();
+  location.reload();
+} else {
+  const sorted = heads.filter((head) => head.ariaSort).map((head) => [head.textContent, head.ariaSort]);
+  const found = [sorted, input.value, document.querySelector(".rows .picker span").textContent,
+                 x.value, y.value, y.closest(".choice").querySelectorAll("figure").length,
+                 document.documentElement.dataset.theme];
+  document.getElementById("found").textContent = JSON.stringify(found);
+}
+</script></body>"""
+
+
+@pytest.mark.slow
+@needs_chromium
+def test_what_a_reader_chose_outlives_a_reload(
+    browser: Browser, material: Material, vega: str
+) -> None:
+    text = reports(material, Drawn(bundle=vega))["report.html"].decode()
+    dom, console = browser.open(RETURNING.join(text.rsplit("</body>", 1)))
+    assert console == []
+    told = re.search(r'<pre id="found">(.+?)</pre>', dom)
+    assert told
+    sorted_by, chosen = [["test loss", "descending"]], ["optimizer", "learning rate", 1, "dark"]
+    assert json.loads(html.unescape(told[1])) == [sorted_by, "adam 0.003", "3 found", *chosen]
+
+
 @pytest.mark.slow
 @needs_chromium
 def test_strange_names_run_nothing(browser: Browser, read: Read, vega: str) -> None:

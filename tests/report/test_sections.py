@@ -17,7 +17,7 @@ from bench.report.charts.static import svg
 from bench.report.material import Material, gather
 from bench.report.reports import pictures
 from bench.report.sections import Choice, Rows, Section
-from bench.report.sections.axes import effects, heat_maps, seeds
+from bench.report.sections.axes import effects, heat_maps, parallel_coordinates, seeds
 from bench.report.sections.curves import curves
 from bench.report.sections.fit import fit
 from bench.report.sections.network import architecture, weights
@@ -111,6 +111,21 @@ def test_heat_maps_are_there_for_every_pair(material: Material) -> None:
     rows = [row for row in material.measured if (row["optimizer"], row["features"]) == ("sgd", 16)]
     mean = sum(row[material.accuracy.key] for row in rows) / len(rows)
     assert found["sgd", "16"] == (pytest.approx(mean, rel=1e-5), len(rows))
+
+
+def test_of_many_axes_the_most_important_are_drawn() -> None:
+    axes = [f"axis_{n:02}" for n in range(14)]
+    trials = [
+        Trial(f"{n:012x}", {"epochs": 1, **{a: (n >> k) & 1 for k, a in enumerate(axes)}})
+        for n in range(64)
+    ]
+    told: list[Event] = [{**RUN, "axes": axes}, program("p")]
+    for number, trial in enumerate(trials):  # axis_00 decides
+        told += [begin(trial, "p"), epoch(trial, 1, number % 2), end(trial)]
+    made = Material(results(told))
+    for section in (heat_maps(made), parallel_coordinates(made)):
+        assert "The 12 most important axes of 14." in text(section)
+    assert len({r["axis"] for r in charts(parallel_coordinates(made))[0]["data"]["values"]}) == 12
 
 
 def test_effects_begin_with_the_most_important(material: Material) -> None:

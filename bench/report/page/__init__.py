@@ -40,7 +40,7 @@ def page(title: str, lead: str, sections: Iterable[Section], bundle: str, why: s
         "style": _text("page.css"),
         "data": _json({**packed.content(), "looks": looks}),
         "vega": _script(bundle),
-        "script": _text("table.js") + _text("page.js"),
+        "script": _text("kept.js") + _text("table.js") + _text("page.js"),
     }
     whole = _text("page.html")
     pieces = whole.split("{{")

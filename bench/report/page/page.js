@@ -58,8 +58,12 @@ function showChoice(place, { names, charts }) {
     const label = document.createElement("label");
     const select = document.createElement("select");
     for (const value of new Set(charts.map((chart) => chart.of[n]))) select.add(new Option(value, value));
-    select.value = charts[0].of[n];
-    select.onchange = show;
+    const before = kept.get(`choice ${name} ${n}`, charts[0].of[n]);
+    select.value = charts.some((chart) => chart.of[n] === before) ? before : charts[0].of[n];
+    select.onchange = () => {
+      kept.set(`choice ${name} ${n}`, select.value);
+      show();
+    };
     label.append(name, select);
     picker.append(label);
     return select;
@@ -94,9 +98,12 @@ function setTheme(name) {
 }
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
-setTheme(dark.matches ? "dark" : "light");
+setTheme(kept.get("theme", dark.matches ? "dark" : "light"));
 dark.onchange = () => setTheme(dark.matches ? "dark" : "light");
-document.getElementById("theme").onclick = () => setTheme(theme() === "dark" ? "light" : "dark");
+document.getElementById("theme").onclick = () => {
+  setTheme(theme() === "dark" ? "light" : "dark");
+  kept.set("theme", theme());
+};
 for (const place of document.querySelectorAll(".rows")) {
   const { columns, length } = data.rows[Number(place.dataset.rows)];
   showRows(place, columns.map((c) => ({ ...c, cells: column(c.cells) })), length);

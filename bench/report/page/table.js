@@ -1,4 +1,3 @@
-"use strict";
 // A table of any length: only the rows in sight are in the page.
 
 const ROW = 28; // pixels, as the style has it
@@ -28,9 +27,12 @@ function cell(tag, text, right) {
 
 function showRows(place, columns, length) {
   const all = Array.from({ length }, (_, n) => n);
-  const state = { shown: all, sorted: -1, up: true };
+  const name = `rows ${place.dataset.rows}`;
+  const before = kept.get(name, { words: "", by: null, up: true });
+  const state = { shown: all, sorted: columns.findIndex((c) => c.name === before.by), up: before.up };
   const input = document.createElement("input");
   input.type = "search";
+  input.value = before.words;
   input.placeholder = `Search ${length.toLocaleString("en")} rows`;
   const count = document.createElement("span");
   const picker = document.createElement("div");
@@ -65,6 +67,7 @@ function showRows(place, columns, length) {
   }
 
   function choose() {
+    kept.set(name, { words: input.value, by: columns[state.sorted]?.name ?? null, up: state.up });
     const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
     const fits = (n) => {
       const text = columns.map((column) => column.cells[n]).join(" ").toLowerCase();
@@ -80,17 +83,22 @@ function showRows(place, columns, length) {
     draw();
   }
 
+  function mark() {
+    for (const other of head.cells) other.removeAttribute("aria-sort");
+    head.cells[state.sorted]?.setAttribute("aria-sort", state.up ? "ascending" : "descending");
+  }
+
   columns.forEach((column, n) => {
     const made = cell("th", column.name, column.right);
     made.onclick = () => {
       state.up = state.sorted === n ? !state.up : true;
       state.sorted = n;
-      for (const other of head.cells) other.removeAttribute("aria-sort");
-      made.setAttribute("aria-sort", state.up ? "ascending" : "descending");
+      mark();
       choose();
     };
     head.append(made);
   });
+  mark();
   input.oninput = choose;
   scroller.onscroll = draw;
   choose();

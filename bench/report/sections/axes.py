@@ -68,15 +68,21 @@ def _thinned(rows: list) -> str:
     return f" Drawn: {_MOST_POINTS:,} of {len(rows):,} trials." if len(rows) > _MOST_POINTS else ""
 
 
+def _most_important(material: Material) -> tuple[list[Field], str]:
+    """The axes that there is room for, and a sentence where there is none for all."""
+    axes, count = list(material.by_importance[:_MOST_AXES]), len(material.axes)
+    return axes, f" The {len(axes)} most important axes of {count}." if count > len(axes) else ""
+
+
 def heat_maps(material: Material) -> Section:
     """The mean accuracy over any two axes."""
     title, rows = "Two axes together", material.measured
     if len(material.axes) < 2 or not rows:
         return Section(title, ("It takes two hyperparameters that vary, and measured trials.",))
-    axes = material.by_importance[:_MOST_AXES]
-    note = "Mean over all other axes; the number of trials of a cell is under the pointer."
-    if len(material.axes) > _MOST_AXES:
-        note += f" The {_MOST_AXES} most important axes of {len(material.axes)}."
+    axes, left_out = _most_important(material)
+    note = (
+        f"Mean over all other axes; the number of trials of a cell is under the pointer.{left_out}"
+    )
     options: dict[tuple[str, ...], tuple[Spec, ...]] = {
         (a.words, b.words): (together(material, a, b),) for a, b in permutations(axes, 2)
     }
@@ -95,14 +101,14 @@ def parallel_coordinates(material: Material) -> Section:
     if len(material.axes) < 2 or not rows:
         return Section(title, ("It takes two hyperparameters that vary, and measured trials.",))
     shown = [rows[number] for number in sample(len(rows), _MOST_LINES)]
-    axes = material.axes[:_MOST_AXES]
+    chosen, left_out = _most_important(material)
+    axes = [axis for axis in material.axes if axis in chosen]
     note = "A line is a trial; the best lie on top."
     if len(rows) > _MOST_LINES:
         best = _MOST_LINES // 4
         note += f" Shown: the best {best} of {len(rows):,} trials, and {_MOST_LINES - best} of the others."
-    return Section(
-        title, (note, parallel(shown, axes, material.accuracy, "", Field(NAME, "trial")))
-    )
+    lines = parallel(shown, axes, material.accuracy, "", Field(NAME, "trial"))
+    return Section(title, (note + left_out, lines))
 
 
 def seeds(material: Material) -> Section:
