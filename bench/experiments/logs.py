@@ -44,15 +44,16 @@ class Log:
     pictures: tuple[Picture, ...] = ()
 
 
-def _sides(config: str, name: str, worse: Any, better: Any) -> tuple[Side, Side]:
-    """Of one part: trials with the one value, and those with the other."""
-    return Side(config, {name: worse}), Side(config, {name: better})
+def _sides(config: str, name: str, worse: Any, better: Any, **settings: Any) -> tuple[Side, Side]:
+    """Of one part: trials with the one value, and those with the other, with the same settings else."""
+    return Side(config, {name: worse, **settings}), Side(config, {name: better, **settings})
 
 
 _ASSUMED = "10 epochs are assumed"
 _BY_ORDER = f"{_ASSUMED}; which of the two tapered models, by the order in which they are named"
 _START, _TAPER, _REGULARISE = "traffic.py:start", "traffic.py:taper", "traffic.py:regularise"
 _GRID = "traffic.py:grid"
+_TAPERED, _TWO = (300, 217, 157, 113, 81), (300, 128)
 _ZERO = {"init": "zeros"}
 
 
@@ -86,12 +87,15 @@ TRAFFIC = Log(
         Better("four tapered layers are better than five (0.973, 0.967)",
                *_sides(_TAPER, "dense_layers", 5, 4)),
         Better("the same, split by sign", *_sides(f"{_TAPER},track", "dense_layers", 5, 4)),
-        Better("dropout 0.4 after the filters helps",
-               *_sides(_REGULARISE, "filter_dropout", 0.0, 0.4)),
-        Better("dropout 0.3 after each dense layer helps",
-               *_sides(_REGULARISE, "dropout", 0.0, 0.3)),
+        Better("dropout 0.4 after the filters helps two dense layers (300, 128)",
+               *_sides(_REGULARISE, "filter_dropout", 0.0, 0.4, hidden=_TWO)),
+        Better("the same, of five tapered ones",
+               *_sides(_REGULARISE, "filter_dropout", 0.0, 0.4, hidden=_TAPERED)),
+        Better("dropout 0.3 after each dense layer helps two of them",
+               *_sides(_REGULARISE, "dropout", 0.0, 0.3, hidden=_TWO)),
+        Better("the same, of five tapered ones", *_sides(_REGULARISE, "dropout", 0.0, 0.3, hidden=_TAPERED)),
         Better("two dense layers (300, 128) are better than five tapered ones",
-               *_sides(_REGULARISE, "hidden", (300, 217, 157, 113, 81), (300, 128))),
+               *_sides(_REGULARISE, "hidden", _TAPERED, _TWO)),
         Better("50 filters are better than 35",
                *_sides(_REGULARISE, "filters", (35, 35), (50, 50))),
         Better("colour is better than gray", Side(_TAPER), Side("traffic.py:color")),
