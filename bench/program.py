@@ -129,6 +129,13 @@ class Program:
         return self.first == 0
 
     @property
+    def epochs_begun(self) -> float:
+        """What its seats have done of the epoch that they are in, in epochs of a trial."""
+        if self.between_epochs:
+            return 0.0
+        return len(self.seated) * self.first / self.ready.lane.iterations_per_epoch
+
+    @property
     def has_room(self) -> bool:
         """A lane is free that no waiting trial will take."""
         return self.error is None and len(self.waiting) < self._seats.count(None)

@@ -29,6 +29,7 @@ from bench.search import Sampler
 from bench.stop import Stop
 from bench.timing import Clock, Stopwatch
 from bench.trial import Trial
+from bench.work import Work
 
 _ERROR_LENGTH = 1000  # of what XLA says, in characters
 
@@ -76,8 +77,7 @@ class Sweep:
         self.watch = Stopwatch(clock)
         self._start = sampler.state()
         self._seen: set[str] = set()  # trials that need not be asked for again
-        self._done_epochs = 0
-        self._planned_epochs = (0, 0)  # of how many known trials
+        self._work = Work(pool, sampler)
 
     def begin(self, saved: Saved | None) -> None:
         """Puts everything where a checkpoint has it; without one, unfinished trials begin again."""
@@ -90,10 +90,7 @@ class Sweep:
             snapshot.bring_back(saved, self.pool, self.sampler, trials, self.dataset)
         waiting = (w.id for p in self.pool for w in p.waiting if isinstance(w, Trial))
         self._seen = {*trials, *waiting}
-        self._done_epochs = sum(
-            record.epochs if record.status == "running" else record.trial["epochs"]
-            for record in trials.values()
-        )
+        self._work.begin(trials.values())
         for program in self.pool:  # what is compiled stays so
             if program.lanes is not None:
                 self._announce(program, compile_s=0.0)
@@ -215,7 +212,7 @@ class Sweep:
             error = " ".join(str(program.error).split())[:_ERROR_LENGTH]
             self.directory.record(self._started(trial, program), {**end, "error": error})
             self.sampler.tell(trial, {}, ended=True)
-            self._done_epochs += trial["epochs"]
+            self._work.did(trial, trial["epochs"])
 
     def train(self, program: Program) -> None:
         """One dispatch of one program, and what an epoch's end brings with it."""
@@ -227,15 +224,7 @@ class Sweep:
                 self.evaluate(program)
         self.directory.record()
         busy = sum(len(p.seated) for p in self.pool)
-        results = self.directory.results
-        self.progress.refresh(results, busy, self._done_epochs, self._epochs_known())
-
-    def _epochs_known(self) -> int:
-        """Of all trials that the sampler can name, counted again when there are more of them."""
-        known = self.sampler.known
-        if len(known) != self._planned_epochs[0]:
-            self._planned_epochs = len(known), sum(trial["epochs"] for trial in known)
-        return self._planned_epochs[1]
+        self.progress.refresh(self.directory.results, busy, self._work.done, self._work.planned)
 
     def evaluate(self, program: Program) -> None:
         """Measures every seat, records it, tells the sampler, frees the lanes of those that ended."""
@@ -249,11 +238,10 @@ class Sweep:
             events.append({"event": "epoch", **about, **metrics})
             status = self._status(seat, metrics)
             ended.append((seat, metrics, status))
-            self._done_epochs += 1
             if status:
                 events.append(_end(seat, status, last_loss))
-                # A trial that diverged or reached its target has no more epochs to do.
-                self._done_epochs += seat.trial["epochs"] - seat.epoch
+            # A trial that diverged or reached its target has no more epochs to do.
+            self._work.did(seat.trial, 1 + (seat.trial["epochs"] - seat.epoch if status else 0))
         with self._on_device(program):
             self.keeper.epoch_ended(program, ended)
         for seat, metrics, status in ended:

@@ -16,6 +16,7 @@ from bench.config import defaults, resolve
 from bench.options import Options
 from bench.program import Program
 from bench.record import Results, read_journal
+from bench.report import Progress
 from bench.report.stats import totals
 from bench.run import Run
 from bench.trial import Trial
@@ -110,6 +111,26 @@ def test_programs_whose_states_are_large_train_one_after_another(run, monkeypatc
     assert {i: r.metrics for i, r in apart.trials.items()} == {
         i: r.metrics for i, r in together.trials.items()
     }
+
+
+def test_what_is_done_grows_from_dispatch_to_dispatch_and_ends_with_what_is_planned(
+    run, monkeypatch
+):
+    seen, refresh = [], Progress.refresh
+
+    def noted(self, results, busy, done=0.0, planned=0.0):
+        seen.append((done, planned))
+        refresh(self, results, busy, done, planned)
+
+    monkeypatch.setattr(Progress, "refresh", noted)
+    monkeypatch.setattr("bench.plan.DISPATCH_SECONDS", 1e-9)  # a step a dispatch
+    space = {"features": (3, 6), "optimizer": ("sgd",), "learning_rate": (1e-3, 1e9)}  # diverges
+    run(plan="separate", space=space)
+    done, planned = zip(*seen, strict=True)
+    assert all(before < after for before, after in itertools.pairwise(done))
+    assert len(set(planned)) == 1
+    assert done[-1] == pytest.approx(planned[-1])
+    assert len(done) > 2 * 2 * 2  # not at ends of epochs alone
 
 
 def test_the_journal_holds_every_trial_and_epoch_once_and_reads_back_as_it_was(run):

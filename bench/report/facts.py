@@ -51,14 +51,12 @@ class Facts:
         self._dispatches: dict[str, int] = {}
         self._speeds: dict[str, str] = {}
 
-    def update(
-        self, results: Results, busy: int, done_epochs: float, planned_epochs: float, now: float
-    ) -> None:
+    def update(self, results: Results, busy: int, done: float, planned: float, now: float) -> None:
         """Takes in what `Progress.refresh` was told, at `now` seconds; never ranks all trials."""
         self.busy, self.elapsed = busy, now - self._start
         self.done = results.done
         self.planned = max(self.planned, len(results.trials))
-        work, whole = (done_epochs, planned_epochs) if planned_epochs else (self.done, self.planned)
+        work, whole = (done, planned) if planned else (self.done, self.planned)
         self.share = min(work / whole, 1.0) if whole else 0.0
         self._pace(work, whole, now)
         self._speed(results)

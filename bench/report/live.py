@@ -69,18 +69,16 @@ class Progress:
         """Says something once, above the live lines."""
         self._console.print(Text(text), soft_wrap=True)
 
-    def refresh(
-        self, results: Results, busy: int, done_epochs: float = 0, planned_epochs: float = 0
-    ) -> None:
+    def refresh(self, results: Results, busy: int, done: float = 0, planned: float = 0) -> None:
         """Takes note of a dispatch that ended; draws when it is time to, and costs nothing else.
 
         Args:
             results: all so far.
             busy: lanes that train.
-            done_epochs: over all trials, those of trials that ended early counted as planned.
-            planned_epochs: of all trials known; 0 counts trials instead.
+            done: of the work of all trials, what those that ended early leave undone counted too.
+            planned: all of that work, in the same unit; 0 counts trials instead.
         """
-        self._newest = (results, busy, done_epochs, planned_epochs)
+        self._newest = (results, busy, done, planned)
         if self._verbose:
             for trial in results.ended[self._told :]:
                 self.message(ended(results, trial))
