@@ -20,6 +20,7 @@ def program_of(
     dtype: Any = "float32",
     free: float = math.inf,
     clock: Callable[[], float] = time.perf_counter,
+    curve_every: int = 0,
 ) -> Program:
     """A program for whose every lane the trial waits, to be compiled and filled.
 
@@ -30,15 +31,16 @@ def program_of(
         dtype: of parameters and arithmetic.
         free: bytes that may be taken on each device. If it needs more, compiling sets the program's `error`.
         clock: seconds, monotonic.
+        curve_every: see `Program`.
     """
 
     def compiled(plan: ProgramPlan, trial: Trial) -> Lanes:
-        lanes = Lanes(plan, data, dtype, clock)
+        lanes = Lanes(plan, data, dtype, clock, curve=bool(curve_every))
         lanes.compile(trial)
         if lanes.bytes_needed > free:
             raise OutOfMemoryError(lanes.bytes_needed, int(free))
         return lanes
 
-    program = Program(plan, compiled)
+    program = Program(plan, compiled, curve_every=curve_every)
     program.waiting.extend([trial] * plan.lanes)
     return program

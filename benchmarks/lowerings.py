@@ -1,5 +1,7 @@
 """What each way to compute a training step takes: lowerings, strategies, short dispatches, XLA's emitters.
 
+And losses of every few steps, which cost too.
+
     python -m benchmarks.lowerings --works=small,medium,mlp --data_dir=DIR --rounds=5
 
 The works are those of `benchmarks.peers`. Each variant is Convoy with one thing changed; they train in turn,
@@ -31,6 +33,7 @@ from benchmarks.works import WORKS, Work
 
 STEPS, FEW_STEPS = 20, 4  # of a dispatch, at most, but where it says one; of what is slow on a CPU
 SLOW = ("reference", "direct", "mixed")
+CURVES = {f"--curve_every={n}": n for n in (1, 10)}
 
 
 def programs(work: Work, data_dir: Path | None, names: list[str]) -> Mapping[str, Program]:
@@ -58,9 +61,13 @@ def programs(work: Work, data_dir: Path | None, names: list[str]) -> Mapping[str
     for strategy in ("map", "vmap", "vmap:2"):
         plans[f"--strategy={strategy}"] = base.with_strategy(strategy)
     plans["XLA's newer emitters"] = replace(base, thorough=True)
+    plans |= dict.fromkeys(CURVES, base)
     if names:
         plans = {n: p for n, p in plans.items() if n == "as it is" or n in names}
-    found = {name: program_of(one, trials[0], data) for name, one in plans.items()}
+    found = {
+        name: program_of(one, trials[0], data, curve_every=CURVES.get(name, 0))
+        for name, one in plans.items()
+    }
     for program in found.values():
         program.compile()
         program.fill()
