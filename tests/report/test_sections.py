@@ -116,7 +116,7 @@ def test_heat_maps_are_there_for_every_pair(material: Material) -> None:
 def test_of_many_axes_the_most_important_are_drawn() -> None:
     axes = [f"axis_{n:02}" for n in range(14)]
     trials = [
-        Trial(f"{n:012x}", {"epochs": 1, **{a: (n >> k) & 1 for k, a in enumerate(axes)}})
+        Trial(f"{n:012x}", {"epochs": 1, **{a: (n * 40503 >> k) & 1 for k, a in enumerate(axes)}})
         for n in range(64)
     ]
     told: list[Event] = [{**RUN, "axes": axes}, program("p")]
