@@ -17,7 +17,7 @@ from bench.lock import NAME, locked
 from bench.options import Options
 from bench.record import RecordError, Results
 from bench.run import Run
-from tests.test_resume import books, settings
+from tests.resumed import books, settings
 
 ROOT = Path(__file__).parents[1]
 

@@ -18,7 +18,7 @@ from bench.record import Results, read_journal
 from bench.run import Run
 from bench.step import LaneProgram
 from bench.tune import Tuner
-from tests.test_resume import books
+from tests.resumed import books
 
 ROOT = Path(__file__).parents[1]
 

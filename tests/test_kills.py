@@ -16,7 +16,7 @@ import pytest
 
 from bench.record import read_journal
 from tests.killer import Moment
-from tests.test_resume import books
+from tests.resumed import books
 
 pytestmark = pytest.mark.slow
 

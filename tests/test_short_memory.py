@@ -11,7 +11,7 @@ from bench.directory import RunDirectory
 from bench.errors import DeviceError
 from bench.keeper import Keeper
 from tests.checkpoints import Made, is_numbered
-from tests.test_resume import books, cache, sweep  # noqa: F401
+from tests.resumed import books, cache, sweep  # noqa: F401
 
 WORDS = "Unable to allocate 9. GiB"
 

@@ -1,127 +1,24 @@
-"""Interrupted anywhere and resumed, a sweep ends as one without a break, to the bit; its space may grow."""
+"""Interrupted anywhere and resumed, a sweep ends as one without a break, to the bit."""
 
-import csv
 import io
 import json
 import shutil
-from pathlib import Path
 
 import hypothesis.strategies as st
-import jax
-import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
-from rich.console import Console
 
-from bench import run as running
 from bench.best import Trained
-from bench.config import defaults, resolve
-from bench.errors import ConfigError
 from bench.journal import Journal
 from bench.lanes import Lanes
-from bench.options import Options
-from bench.program import Program
-from bench.record import RecordError, Results, read_journal
-from bench.run import Run
+from bench.record import RecordError, read_journal
 from bench.search import Fixed
-from bench.stop import Stop
-
-SPACE = {"learning_rate": (1e-3, 1e-2, 1e300), "optimizer": ("adam", "sgd"), "kernel": (1, 3)}
-
-
-CACHE: list[Path] = []  # of compiled programs: the same few, over and over
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    CACHE[:] = [tmp_path_factory.mktemp("cache")]
-    yield
-    jax.config.update("jax_compilation_cache_dir", None)
-
-
-def settings(space=None, axes=(), **changes):
-    """Twelve trials in two programs; the third learning rate diverges."""
-    config = defaults()
-    config.data.limit = 190
-    config.trial.update(features=4, units=6, epochs=3, batch_size=16, dropout=0.2)
-    config.precision = "float64"  # as the tests set JAX up
-    config.space = SPACE if space is None else space
-    config.update(changes)
-    return resolve(config, axes)
-
-
-def sweep(workdir, space=None, sampler=None, lanes=2, said=None, changes=None, **options):
-    """Runs, or goes on with, a sweep in this process."""
-    options = {
-        "checkpoint_every": 0.0,
-        "keep": "last",
-        "devices": 2,
-        "cache_dir": CACHE[0],
-        "curve_every": 4,  # of 9 steps an epoch
-    } | options
-    console = Console(file=said or io.StringIO(), width=500)
-    job = Run(settings(space, **(changes or {})), Options(workdir, lanes=lanes, **options), console)
-    job.sampler = sampler(job.sampler.known) if sampler else job.sampler
-    results = job.train()
-    return job, results
-
-
-def books(workdir: Path):
-    """All that must be the same: the tables without times, and every kept parameter."""
-    rows = list(csv.DictReader((workdir / "trials.csv").read_text().splitlines()))
-    for row in rows:
-        del row["seconds"]
-    names = ("curves.parquet", "losses.parquet")  # the other only where it is asked for
-    curves = {
-        name: pq.read_table(workdir / name).to_pylist()
-        for name in names
-        if (workdir / name).exists()
-    }
-    weights = {}
-    for path in sorted(workdir.rglob("*.npz")):
-        with np.load(path, allow_pickle=False) as arrays:
-            weights[path.name] = {name: arrays[name].tobytes() for name in arrays.files}
-    return rows, curves, weights
-
-
-class Interrupted(Stop):
-    """Stops a sweep after some of its dispatches, as a signal does."""
-
-    left = 0
-
-    @property
-    def reason(self):
-        return "" if self.left > 0 else "SIGTERM"
+from tests.resumed import books, interrupted, sweep
 
 
 class Killed(BaseException):
     """What a process that is killed does not get to handle."""
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """The run directory of a sweep without a break, and how many dispatches it took."""
-    workdir = tmp_path_factory.mktemp("whole") / "run"
-    sweep(workdir)
-    events = read_journal(workdir / "journal.jsonl")
-    return workdir, sum(event["event"] == "train" for event in events)
-
-
-def interrupted(workdir, after, **how):
-    """A sweep that is asked to stop while its dispatch number `after` is in flight."""
-    stop, train = Interrupted(), Program.train
-    stop.left = after
-
-    def counted(program):
-        stop.left -= 1
-        return train(program)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(running, "Stop", lambda _: stop)
-        patch.setattr(Program, "train", counted)
-        return sweep(workdir, **how)
 
 
 @hypothesis_settings(max_examples=6, deadline=None, phases=[Phase.generate])
@@ -308,88 +205,6 @@ def test_time_is_counted_over_all_processes(tmp_path):
     assert spent.trials_per_hour == pytest.approx(
         results.statuses["completed"] / spent.whole_s * 3600
     )
-
-
-GROWN = {**SPACE, "learning_rate": (3e-3, *SPACE["learning_rate"])}
-
-
-def test_a_space_grows(whole, tmp_path):
-    """Values more on an axis, an axis more that starts from what was fixed: only what is new is trained."""
-    there, _ = whole
-    shutil.copytree(there, tmp_path / "grown")
-    begun = Results.read(there).trials
-    _, results = sweep(tmp_path / "grown", space=GROWN)
-    assert len(results.trials) == 16
-    for name, record in begun.items():
-        assert results.trials[name].metrics == record.metrics
-        assert results.trials[name].seconds == record.seconds  # not trained again
-    _, results = sweep(tmp_path / "grown", space={**GROWN, "dropout": (0.2, 0.0)})
-    assert len(results.trials) == 32
-    assert {r.status for r in results.trials.values()} == {"completed", "diverged"}
-    sweep(tmp_path / "fresh", space={**GROWN, "dropout": (0.2, 0.0)})
-    assert books(tmp_path / "grown")[1] == books(tmp_path / "fresh")[1]  # kernels by other programs
-
-
-def test_a_space_grows_in_the_middle(whole, tmp_path):
-    there, _ = whole
-    interrupted(tmp_path / "grown", 7)
-    _, results = sweep(tmp_path / "grown", space=GROWN)
-    assert len(results.trials) == 16
-    for name, record in Results.read(there).trials.items():
-        assert results.trials[name].metrics == record.metrics
-
-
-@pytest.mark.parametrize(
-    ("space", "changes", "words"),
-    [
-        ({**SPACE, "kernel": (3,)}, {}, "space.kernel: 'choice(1, 3)' there, 'choice(3)' here"),
-        (SPACE, {"trial": {"epochs": 4}}, "trial.epochs: 3 there, 4 here"),
-        (GROWN, {"trial": {"features": 5}}, "trial.features: 4 there, 5 here"),
-        (SPACE, {"precision": "float32"}, "precision: 'float64' there, 'float32' here"),
-        (SPACE, {"search": {"trials": 5}}, "search.trials: 0 there, 5 here"),
-    ],
-)
-def test_any_other_change_is_refused_by_name(whole, tmp_path, space, changes, words):
-    there, _ = whole
-    before = (there / "journal.jsonl").read_bytes()
-    with pytest.raises(ConfigError) as caught:
-        sweep(there, space=space, changes=changes)
-    assert words in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert (there / "journal.jsonl").read_bytes() == before
-
-
-def test_other_windows_are_refused_and_the_fix_is_named(whole):
-    there, _ = whole
-    before = (there / "journal.jsonl").read_bytes()
-    with pytest.raises(ConfigError, match="holds a run with --curve_every=4; give the same, or"):
-        sweep(there, curve_every=0)
-    assert (there / "journal.jsonl").read_bytes() == before
-
-
-def test_a_newer_schema_is_refused(whole, tmp_path):
-    there, _ = whole
-    shutil.copytree(there, tmp_path / "newer")
-    config = json.loads((there / "config.json").read_text())
-    (tmp_path / "newer" / "config.json").write_text(json.dumps({**config, "schema": 99}))
-    with pytest.raises(RecordError, match=r"is of schema 99, this Convoy knows up to \d+: upgrade"):
-        sweep(tmp_path / "newer")
-
-
-def test_more_random_trials(tmp_path):
-    """The first of them are the same trials, and are not trained again; fewer are refused."""
-
-    def search(trials):
-        random = {"method": "random", "trials": trials, "seed": 3}
-        return {"search": random, "axes": ["learning_rate=log_uniform(1e-4, 1e-1)"]}
-
-    _, few = sweep(tmp_path / "run", space={}, changes=search(3))
-    _, more = sweep(tmp_path / "run", space={}, changes=search(5))
-    assert len(more.trials) == 5
-    for name, record in few.trials.items():
-        assert more.trials[name] == record
-    with pytest.raises(ConfigError, match=r"search.trials: 5 there, 4 here"):
-        sweep(tmp_path / "run", space={}, changes=search(4))
 
 
 def test_the_best_epoch_of_every_trial_is_kept(tmp_path):
