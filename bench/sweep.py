@@ -169,6 +169,8 @@ class Sweep:
 
     def _tune(self, programs: Sequence[Program]) -> bool:
         """Whether all were tuned before somebody asked to stop."""
+        if programs:
+            self.progress.message(f"programs to tune and compile: {len(programs)}")
         for program in programs:
             if self.stop.reason:
                 return False
@@ -177,8 +179,6 @@ class Sweep:
             tune_s = self.watch.take("tune")
             event = {"event": "tune", "program": program.plan.id, "seconds": tune_s}
             self.directory.record(event)
-        if programs:
-            self.progress.message(f"programs to compile: {len(programs)}")
         return True
 
     def _compiled(self, program: Program) -> None:

@@ -3,8 +3,9 @@
     tuner = Tuner(mesh, "float32", memory)
     plan = tuner.tuned(plan, LaneProgram(plan, …).sites, budget_s=5)     # plan.lowerings say what won
 
-Whole blocks are timed first. Where XLA comes near our kernels, or there are none, the forward pass and each
-gradient of a convolution are timed by themselves, and the best of each are put together.
+Whole blocks are timed first, from the likely best set to the worst, until one is far behind. Where XLA comes
+near our kernels, or there are none, the forward pass and each gradient of a convolution are timed by
+themselves, and the best of each are put together.
 """
 
 import functools
@@ -33,7 +34,11 @@ CALL_S = 0.005  # about as long as a timed call is to take, by an assumed rate:
 ASSUMED_FLOPS_PER_S = 2e10
 CLEAR = 1.5  # our kernels, this many times faster than all of XLA's sets, need no finer search
 NEAR = 2.0  # what takes so many times as long as the quickest is timed once only
-XLA_SETS = ("im2col", "mixed", "direct")
+# Sets from the likely best of a CPU to the worst. Where one of a pair takes so many times as long as the
+# best, the next pair, which does more of what makes it slow and might take minutes, is not timed.
+SETS = (("native", "im2col"), ("mixed", "direct"))
+FAR = 4.0
+MOST_EXAMPLES = {"cpu": 128}  # of a batch, that are timed: more take longer in proportion
 
 Times = dict[str, float]  # lowering → seconds of one call
 
@@ -80,6 +85,7 @@ class Tuner:
         """
         start, chosen = self.clock(), {}
         batch = -(-plan.microbatch // self.mesh.shape[mesh.BATCH_AXIS])
+        batch = min(batch, MOST_EXAMPLES.get(self.mesh.devices.flat[0].platform, batch))
         bench = Bench(self.mesh, plan.strategy, plan.lanes, self.clock)
         # The most work first: should time run out, it is the rest that is guessed.
         for site in sorted(set(sites), key=lambda site: -pieces.flops(site, batch)):
@@ -118,7 +124,12 @@ class Tuner:
         if not isinstance(site, ConvSite):
             able = native.available() and self.dtype in (np.float32, np.float64)
             return whole(n for n in pieces.candidates(site) if n != "native" or able)
-        times = whole(lowerings.of_set(site, name, self.dtype) for name in ("native", *XLA_SETS))
+        times: Times = {}
+        for pair in SETS:
+            names = (lowerings.of_set(site, name, self.dtype) for name in pair)
+            times |= whole(name for name in names if name not in times)
+            if max(times.values(), default=0.0) > FAR * min(times.values(), default=0.0):
+                break
         others = [seconds for name, seconds in times.items() if name != "native"]
         if min(others, default=np.inf) < CLEAR * times.get("native", np.inf):
             finer = self._composed(site, batch, bench)

@@ -123,3 +123,26 @@ def test_a_strategy_that_memory_does_not_hold_is_none(digits: Any, plan: Program
 def test_a_set_that_is_unknown_is_refused(digits: Any) -> None:
     with pytest.raises(ConfigError, match="lowering='quick' is not allowed"):
         Factory(digits, jax.devices()[:1], lowering="quick")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "dispatches"), [(0.1, 1 + factory.TIMED_ROUNDS), (3.0, 3), (60.0, 2)]
+)
+def test_slow_dispatches_are_timed_fewer_times(
+    monkeypatch: pytest.MonkeyPatch, digits: Any, plan: ProgramPlan, seconds: float, dispatches: int
+) -> None:
+    """Of a strategy; the first warms up."""
+    taken: list[float] = []
+
+    class Fake:
+        error = None
+        compile = fill = close = lambda self: None
+
+        def train(self) -> dict[str, float]:
+            taken.append(seconds * (2 if not taken else 1))
+            return {"seconds": taken[-1], "iterations": 2}
+
+    monkeypatch.setattr(factory, "program_of", lambda *_: Fake())
+    monkeypatch.setattr(factory.time, "perf_counter", lambda: sum(taken))
+    assert made(digits)._seconds(plan, TRIALS[0]) == seconds / 2
+    assert len(taken) == dispatches

@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,23 @@ def test_our_kernels_clearly_ahead_end_the_search(seconds: dict) -> None:
         "direct/im2col/direct/tiles",
         "direct/direct/direct/tiles",
     ]
+
+
+def test_a_set_far_behind_ends_it_sooner(seconds: dict) -> None:
+    """On a CPU the sets behind it may take a hundred times as long again."""
+    seconds["native"] = 0.9 / tune.FAR
+    assert tuner().tuned(program(), [CONV], 9).lowerings == {str(CONV): "native"}
+    assert seconds["asked"] == ["native", "im2col/im2col/im2col/tiles"]
+
+
+def test_of_a_large_batch_a_part_is_timed(monkeypatch: pytest.MonkeyPatch, seconds: dict) -> None:
+    """And remembered for all batches as large."""
+    asked = []
+    monkeypatch.setattr(pieces, "operands", lambda _, batch, __: asked.append(batch) or ())
+    memory = Memory(None, "chip", VERSIONS)
+    for size in (64, 128, 512, 1024):
+        tuner(memory).tuned(replace(program(), microbatch=size), [DENSE], 9)
+    assert asked == [64, 128]
 
 
 @settings(max_examples=30, deadline=None)
@@ -178,8 +196,6 @@ def test_a_set_is_taken_as_it_is(seconds: dict) -> None:
 
 
 def test_what_was_decided_is_kept(seconds: dict) -> None:
-    from dataclasses import replace
-
     decided = replace(program(), lowerings={str(CONV): "taps/taps/direct/window"})
     assert tuner().tuned(decided, [CONV], 9).lowerings == decided.lowerings
     assert not seconds["asked"]
