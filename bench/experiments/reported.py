@@ -22,6 +22,7 @@ class Reported:
         test_examples: None where the log does not say.
         losses: other figures, by the name of the column that ours have.
         note: what must be known to compare.
+        collapsed: theirs answered with one class throughout: how often ours did is told too.
     """
 
     config: str
@@ -32,6 +33,7 @@ class Reported:
     test_examples: int | None = None
     losses: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
+    collapsed: bool = False
 
     def ours(self, runs: Mapping[str, Run]) -> tuple[str, str]:
         """What ours reached after as many epochs, and whether that is theirs or more: both in words.
@@ -61,7 +63,10 @@ class Reported:
             ours = median(trial.metrics[name] for trial in found)
             shown += f"; {name} {ours:.4f} (theirs {theirs:.4f})"
         reach = sum(map(self._reaches, found))
-        return shown, f"{reach} of {len(found)}" if len(found) > 1 else "yes" if reach else "no"
+        told = f"{reach} of {len(found)}" if len(found) > 1 else "yes" if reach else "no"
+        if self.collapsed:
+            told += f"; {sum(trial.collapsed for trial in found)} collapsed too"
+        return shown, told
 
     def _reaches(self, trial: Trained) -> bool:
         """Theirs is rounded: ours counts as theirs if it would have been written down as theirs or more."""

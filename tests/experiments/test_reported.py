@@ -54,3 +54,12 @@ def test_what_is_not_trained_is_said():
     assert Reported(PART, "", 0.5).ours({}) == ("not trained yet", "")
     early = Reported(PART, "", 0.5, epochs=9)
     assert ours(early, [{"seed": 0}], lambda *_: accuracy(0.5)) == ("not trained yet", "")
+
+
+def test_of_a_collapsed_model_it_is_told_how_many_of_ours_are():
+    figure = Reported(PART, "", 0.15, settings={"units": 8}, collapsed=True)
+    trials = [{"units": 8, "seed": seed} for seed in range(3)]
+    found = ours(
+        figure, trials, lambda s, _: accuracy(0.1 + s["seed"] / 10, collapsed=s["seed"] < 1)
+    )
+    assert found[1] == "2 of 3; 1 collapsed too"
