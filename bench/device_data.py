@@ -9,7 +9,7 @@ from jax.sharding import Mesh, NamedSharding
 from bench import mesh
 from bench.data import Dataset
 from bench.data.dataset import TRAIN_SUBSET
-from bench.step import PADDING, TEST, TRAIN, VALID, EvaluationSet, TrainingSet
+from bench.state import PADDING, TEST, TRAIN, VALID, EvaluationSet, TrainingSet
 
 
 class DeviceData:

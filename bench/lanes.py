@@ -20,21 +20,13 @@ from bench.hyper import hyper_of
 from bench.initial import initial_values
 from bench.parked import Parked, packed, unpacked
 from bench.plan import ProgramPlan
-from bench.step import (
-    TEST,
-    TRAIN,
-    VALID,
-    Epoch,
-    Evaluation,
-    Lane,
-    LaneProgram,
-)
+from bench.state import TEST, TRAIN, VALID, Epoch, Evaluation, Lane
+from bench.step import LaneProgram
 from bench.timing import Clock, Stopwatch
 from bench.trial import Trial
 
-_FILL_NUMBERS = (
-    1 << 20
-)  # parameters written at a time: filled lanes share a dispatch up to this size
+# Parameters written at a time: filled lanes share a dispatch up to this size.
+_FILL_NUMBERS = 1 << 20
 
 
 class Lanes:

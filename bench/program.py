@@ -17,7 +17,7 @@ from bench.data import Dataset
 from bench.lanes import Lanes
 from bench.parked import Parked
 from bench.plan import ProgramPlan, training_flops
-from bench.step import Epoch
+from bench.state import Epoch
 from bench.trial import Trial
 
 
