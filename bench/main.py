@@ -53,13 +53,9 @@ def _parse(argv: list[str]) -> None:
         rest = flags.FLAGS(argv)
     except flags.Error as error:
         raise ConfigError(" ".join(str(error).split())) from error
-    except (
-        AttributeError,
-        KeyError,
-    ) as error:  # what config_flags makes of a key that is not there
-        name = (
-            next((a for a in argv if a.startswith("--config.")), "").lstrip("-").partition("=")[0]
-        )
+    except (AttributeError, KeyError) as error:  # config_flags: a key that is not there
+        flag = next((a for a in argv if a.startswith("--config.")), "")
+        name = flag.lstrip("-").partition("=")[0]
         raise ConfigError(f"unknown key {name}: {configs.suggestion(name)}") from error
     except Exception as error:  # a config file is a program: anything may come out of it
         raise _failed(error) from error

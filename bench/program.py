@@ -153,9 +153,7 @@ class Program:
             beside,
         )
         planned = {"flops_per_iteration": one.flops, "bytes_per_iteration": one.bytes}
-        if (
-            "native" in plan.lowerings.values()
-        ):  # XLA does not see into kernels that are not its own
+        if "native" in plan.lowerings.values():  # kernels that XLA does not see into
             return {**planned, "xla_flops": None, "xla_bytes": None}
         # Of what XLA counts, a device does one lane's in turn, or all its lanes' side by side, and of each
         # lane its share of the examples.

@@ -53,9 +53,8 @@ def squeeze(after_s: float, megabytes: float, hold_s: float) -> None:
     """
     begun, over = threading.Event(), threading.Event()
     _first(Program, "train", begun.set)
-    _first(
-        Sweep, "_retreat", over.set
-    )  # to compile takes memory, and without it XLA ends the process
+    # To compile takes memory, and without it XLA ends the process.
+    _first(Sweep, "_retreat", over.set)
 
     def hold() -> None:
         begun.wait()

@@ -17,11 +17,8 @@ URL = "https://cdn.cs50.net/ai/2020/x/projects/5/gtsrb.zip"
 
 _ADVICE = f"put {URL} there as it is (--data_dir is the folder that holds gtsrb/)"
 _RESIZED = "gtsrb-32x32.npz"
-_PICTURES = (
-    "gtsrb",
-    "gtsrb.zip",
-    "gtsrb.tar.gz",
-)  # one folder a class, each of <track>_<frame>.ppm
+# One folder a class, each of <track>_<frame>.ppm.
+_PICTURES = ("gtsrb", "gtsrb.zip", "gtsrb.tar.gz")
 _THREE_PICTURES = ("gtsrb-3class-ppm.tar.gz", *_PICTURES)
 
 

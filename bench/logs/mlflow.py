@@ -150,9 +150,8 @@ class _Sweep:
         if record.status in _END:
             end_ms = self.started_ms + int(1000 * record.seconds)
             self.client.set_terminated(identity, _END[record.status], end_ms)
-        self.client.set_tag(
-            identity, "convoy.hash", hashed
-        )  # last: what was cut short is made anew
+        # Last: what was cut short is made anew.
+        self.client.set_tag(identity, "convoy.hash", hashed)
 
     def _search(self, words: str) -> Iterator[Any]:
         token = None

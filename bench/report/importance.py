@@ -53,9 +53,7 @@ def importance(rows: Sequence[Row], axes: Sequence[Field], target: Field) -> Imp
 
     settings = np.column_stack([_numbers(axis, rows) for axis in axes])
     forest = RandomForestRegressor(_TREES, min_samples_leaf=2, oob_score=True, random_state=0)
-    with warnings.catch_warnings(
-        action="ignore"
-    ):  # of a trial that every tree has seen, which has no say
+    with warnings.catch_warnings(action="ignore"):  # a trial that every tree has seen has no say
         forest.fit(settings, values)
     found = permutation_importance(forest, settings, values, n_repeats=_REPEATS, random_state=0)
     means = sorted(zip(found.importances_mean, axes, strict=True), key=lambda pair: -pair[0])

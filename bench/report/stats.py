@@ -55,9 +55,8 @@ def totals(results: Results) -> Totals:
     wall, before = finish.get("wall_s"), newest_run(results).get("before_s")
     if len(results.runs) == 1 and before is None:  # of an older schema
         before = 0.0
-    whole = (
-        None if wall is None or before is None else before + wall
-    )  # of all that the phases are of
+    # Of all that the phases are of.
+    whole = None if wall is None or before is None else before + wall
     phases = {**_phases(results), "data_s": finish.get("data_s")}
     known = [seconds for seconds in phases.values() if seconds is not None]
     return Totals(

@@ -119,9 +119,8 @@ def _cell(value: Any) -> Any:
     if isinstance(value, float):
         return repr(value) if math.isfinite(value) else ""
     if isinstance(value, str):
-        return value.replace(
-            "\r", " "
-        )  # which Python's csv leaves unquoted, and reads as a line's end
+        # Python's csv leaves it unquoted, and reads it as a line's end.
+        return value.replace("\r", " ")
     return json.dumps(value) if isinstance(value, tuple | list) else value
 
 
