@@ -45,6 +45,7 @@ def cells(trials: Iterable[Trial], bounds: Iterable[Trial], workload: Workload) 
     found: dict[Any, Cell] = {}
 
     def place(trial: Trial) -> Cell:
+        """The cell that a trial belongs to, made if it is the first there, wide enough for it."""
         own = cell(trial, workload.classes)
         bare = without_rates(own.layers)
         key = (bare, own.batch_size, own.family, own.augment)

@@ -98,6 +98,7 @@ def _rigid(layers: Layers) -> bool:
     """
 
     def ends_straight(layers: Layers, straight: bool) -> bool:
+        """Whether channels behind these layers are a trial's first ones, as `straight` says before them."""
         for layer in flat(layers):
             if isinstance(layer, Conv | Dense):
                 straight = True

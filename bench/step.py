@@ -241,6 +241,7 @@ class LaneProgram:
         params = self.packing.unpack(lane.params)
 
         def batch(sums: tuple, part: EvaluationSet) -> tuple[tuple, jax.Array]:
+            """The sums with a batch's losses and hits by segment added, and its predictions."""
             images = self._standardised(part.images.astype(self.dtype), training)
             logits, _ = self._forward(params, lane.stats, images, told)
             if self.log_probabilities:
