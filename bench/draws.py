@@ -2,6 +2,8 @@
 
 A key comes from (seed, purpose, epoch), hashed on the host; a draw names its stream (the step) and its
 element. One threefry block an element replaces chains of `fold_in`, which cost more to compile and to run.
+It is written out here because JAX's own is a loop over arrays on a CPU and a kernel of its own on a GPU, and
+neither is fused with what uses the numbers: a step with dropout took several times as long as one without.
 """
 
 import functools
@@ -11,11 +13,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.extend.random import threefry2x32_p
 
 Array = Any  # of JAX or NumPy: what the host hands in, the device may have traced
 
 ORDER, DROPOUT, AUGMENT = range(1, 4)  # purposes; 0 is `bench.initial`'s
+
+_GROUPS = 5  # of four rounds, as its authors recommend
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))  # bits, of even and of odd groups
+_PARITY = np.uint32(0x1BD11BDA)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -47,9 +52,19 @@ def uniform(key: Array, stream: Array | int, index: jax.Array) -> jax.Array:
 
     Source: threefry-2x32 in counter mode (Salmon et al., SC 2011), the counter (stream, index).
     """
-    stream = jnp.broadcast_to(jnp.asarray(stream, jnp.uint32), index.shape)
-    one, two = threefry2x32_p.bind(
-        jnp.broadcast_to(key[0], index.shape), jnp.broadcast_to(key[1], index.shape), stream, index
-    )
+    one, two = _threefry(key, jnp.asarray(stream, jnp.uint32), index)
     mantissa = (one ^ two) >> 9 | jnp.uint32(0x3F800000)
     return lax.bitcast_convert_type(mantissa, jnp.float32) - 1
+
+
+def _threefry(key: Array, one: jax.Array, two: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The block of a counter of two words, uint32, of shapes that broadcast."""
+    words = jnp.asarray(key[0]), jnp.asarray(key[1]), key[0] ^ key[1] ^ _PARITY
+    one, two = one + words[0], two + words[1]
+    for group in range(_GROUPS):
+        for bits in _ROTATIONS[group % 2]:
+            one = one + two
+            two = one ^ (two << bits | two >> 32 - bits)
+        one = one + words[(group + 1) % 3]
+        two = two + words[(group + 2) % 3] + jnp.uint32(group + 1)
+    return one, two

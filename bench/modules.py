@@ -181,31 +181,35 @@ def _(layer: spec.Dense, shape: Shape, build: Build) -> nnx.Module:
 
 
 class _BatchNorm(nnx.BatchNorm):
+    """As Flax's, over all devices that have examples of the batch.
+
+    Flax counts a masked batch's numbers one by one, which on a CPU took as long as all else that a net does.
+    """
+
     mesh_axis: str | None = None
 
     def __call__(self, x: jax.Array, step: Step) -> jax.Array:  # type: ignore[override]
-        mask = step.mask
-        if mask is not None:
-            mask = mask.reshape(-1, *(1,) * (x.ndim - 1))
-        if step.train and self.mesh_axis:
-            return self._spread(x, mask)
-        return super().__call__(x, use_running_average=not step.train, mask=mask)
-
-    def _spread(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
-        """As in training elsewhere, with the sums taken over all devices: their counts may differ."""
-        real = jnp.ones((*x.shape[:-1], 1), x.dtype) if mask is None else mask.astype(x.dtype)
-        real = jnp.broadcast_to(real, x.shape)
-        axes = tuple(range(x.ndim - 1))
-        sums = jnp.stack([real.sum(axes), (x * real).sum(axes), (x * x * real).sum(axes)])
-        count, total, squares = jax.lax.psum(sums, self.mesh_axis)
-        mean = total / count
-        var = jnp.maximum(0, squares / count - mean**2)
+        if not step.train:
+            return super().__call__(x, use_running_average=True)
+        given: Any = (x, _value(self.scale), _value(self.bias))
+        x, scale, bias = self.promote_dtype(given, dtype=self.dtype)
+        mean, var = self._statistics(x.astype(jnp.promote_types(x.dtype, jnp.float32)), step.mask)
         self.mean[...] = self.momentum * self.mean[...] + (1 - self.momentum) * mean
         self.var[...] = self.momentum * self.var[...] + (1 - self.momentum) * var
-        assert self.scale is not None  # Flax's switches for that are never used here
-        assert self.bias is not None
-        scale = jax.lax.rsqrt(var + self.epsilon) * self.scale[...]
-        return (x - mean) * scale + self.bias[...]
+        y = (x - mean) * (jax.lax.rsqrt(var + self.epsilon) * scale) + bias
+        return y.astype(x.dtype)
+
+    def _statistics(self, x: jax.Array, mask: jax.Array | None) -> tuple[jax.Array, jax.Array]:
+        """(C,) means and variances of the real rows of `x`, (B, …, C)."""
+        examples: Any = len(x)
+        if mask is not None:
+            examples = mask.sum().astype(x.dtype)
+            x = jnp.where(mask.reshape(-1, *(1,) * (x.ndim - 1)), x, 0)
+        axes = tuple(range(x.ndim - 1))
+        sums = examples * math.prod(x.shape[1:-1]), x.sum(axes), (x * x).sum(axes)
+        count, total, squares = jax.lax.psum(sums, self.mesh_axis) if self.mesh_axis else sums
+        mean = total / count
+        return mean, jnp.maximum(0, squares / count - mean**2)
 
 
 @module.register
@@ -257,8 +261,12 @@ class _Dropout(nnx.Module):
         row = jnp.arange(len(x) * pixels, dtype=jnp.uint32).reshape(*x.shape[:-1], 1)
         row = row + jnp.asarray(step.row, jnp.uint32) * pixels
         first = number.astype(jnp.uint32) << DRAW_BITS
-        kept = draws.uniform(step.key, step.stream, first + row * channels + rank) >= rate
-        return jnp.where(kept, x / (1 - rate).astype(x.dtype), 0)
+        index = first + row * channels + rank
+
+        def kept() -> jax.Array:
+            return (draws.uniform(step.key, step.stream, index) >= rate).astype(jnp.uint8)
+
+        return jnp.where(ops.computed_once(kept), x / (1 - rate).astype(x.dtype), 0)
 
 
 @module.register

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from bench.ops.barrier import computed_once
+
 Pair = tuple[int, int]
 MOST_TAPS = 64  # of a window whose taps are compared one by one
 
@@ -58,12 +60,18 @@ def _forward(windows: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]
     # Where the first maximum is, is found here and kept. To compare with the maximum in the backward pass
     # would be shorter and wrong: XLA may compute a window's numbers anew there, rounded otherwise (tanh and
     # batch norm were), and then no tap equals the maximum and the gradient is lost.
+    place = computed_once(lambda: _place(windows))
+    return windows.max((2, 4)), (place, jnp.zeros((windows.shape[2], windows.shape[4], 0)))
+
+
+def _place(windows: jax.Array) -> jax.Array:
+    """(B, H', W', C) uint8: which tap is the largest, the first of equals."""
     taps = _taps(windows)
     largest, place = taps[0], jnp.zeros(taps[0].shape, jnp.uint8)
     for number, tap in enumerate(taps[1:], 1):
         place = jnp.where(tap > largest, jnp.uint8(number), place)
         largest = jnp.maximum(largest, tap)
-    return largest, (place, jnp.zeros((windows.shape[2], windows.shape[4], 0)))
+    return place
 
 
 def _backward(saved: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array]:
