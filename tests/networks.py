@@ -68,6 +68,11 @@ def passed(parts: Parts, call: Callable, images: Any, rows: int | None = None) -
     return [np.array(leaf) for leaf in leaves]
 
 
+def operations(function: Callable, *arguments: Any) -> float:
+    """How many there are in the program that XLA makes, by its own count."""
+    return jax.jit(function).lower(*arguments).compile().cost_analysis()["flops"]
+
+
 def assert_agree(got: list, wanted: list) -> None:
     for one, other in zip(got, wanted, strict=True):
         assert one.dtype == other.dtype == np.float64

@@ -12,9 +12,18 @@ from jax.sharding import PartitionSpec
 
 from bench.layers import Activation, BatchNorm, Conv, Flatten, Layers, Residual, Shape
 from bench.mesh import BATCH_AXIS, lane_mesh
-from bench.modules import Build
+from bench.modules import Build, Step
 from bench.network import Network
-from tests.networks import Parts, assert_agree, network_of, passed, pixels, quick, step
+from tests.networks import (
+    Parts,
+    assert_agree,
+    network_of,
+    operations,
+    passed,
+    pixels,
+    quick,
+    step,
+)
 
 NORM = (Flatten(), BatchNorm(0.6, 1e-2))
 PROJECTED = (
@@ -54,6 +63,17 @@ def test_a_full_mask_changes_nothing() -> None:
     assert_agree(full, none)
 
 
+def test_a_mask_costs_little() -> None:
+    """Real rows are counted, not each of their numbers."""
+    images = pixels(5, (4, 4, 3))
+
+    def forward(images: jax.Array, mask: jax.Array | None) -> jax.Array:
+        return Network((BatchNorm(),), (4, 4, 3), Build(jnp.float64))(images, step(True, mask=mask))
+
+    full, masked = (operations(forward, images, mask) for mask in (None, jnp.arange(5) < 3))
+    assert masked < full + 2.5 * images.size  # real or not, for a sum and for one of squares
+
+
 @pytest.mark.parametrize("real", [8, 5, 3])
 def test_batch_norm_of_a_batch_spread_over_devices(real: int) -> None:
     """Statistics are the whole batch's, whatever share of its real rows each device has."""
@@ -90,3 +110,20 @@ def test_batch_norm_of_a_batch_spread_over_devices(real: int) -> None:
     y, of_x, *others = quick(placed)(start.params, start.stats, images, mask, weights)
     got = [np.asarray(leaf) for leaf in (y[:real], of_x, *jax.tree.leaves(others))]
     assert_agree(got, wanted)
+
+
+def test_statistics_of_half_precision_are_of_single() -> None:
+    """On several devices too. In bfloat16 the squares of numbers near 10 are known to 0.5."""
+    images = jnp.asarray(10 + pixels(8, (6, 6, 2)), jnp.bfloat16)
+
+    def variance(images: jax.Array) -> jax.Array:
+        build = Build(jnp.float32, axis=BATCH_AXIS, computed=jnp.bfloat16)
+        network = Network((BatchNorm(0.0),), (6, 6, 2), build)
+        assert network(images, Step(True)).dtype == jnp.bfloat16
+        return jax.tree.leaves(nnx.state(network, nnx.BatchStat))[1]
+
+    mesh = lane_mesh(jax.devices()[:2], batch=2)
+    rows, whole = PartitionSpec(BATCH_AXIS), PartitionSpec()
+    placed = jax.shard_map(variance, mesh=mesh, in_specs=rows, out_specs=whole, check_vma=False)
+    wanted = np.asarray(images, np.float64).var((0, 1, 2))
+    np.testing.assert_allclose(quick(placed)(images), wanted, rtol=1e-4)

@@ -14,13 +14,13 @@ import pytest
 from bench import draws
 from bench.cells import MOST_DROPOUTS
 from bench.errors import ConfigError
-from bench.layers import Branch, Conv, Dropout, Layers, Residual
+from bench.layers import Activation, Branch, Conv, Dropout, Layers, MaxPool, Residual
 from bench.modules import Build, Step
 from bench.network import Network
 from bench.padding import DRAW_BITS, fit
 from bench.plan import Machine, Plan, Workload, plan
 from bench.trial import Trial
-from tests.networks import network_of, pixels, quick, step
+from tests.networks import network_of, operations, pixels, quick, step
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -30,6 +30,7 @@ def float64() -> Iterator[None]:
 
 
 ONES = np.ones((64, 32, 32, 1))
+KEY = draws.key(0, draws.DROPOUT)
 
 
 def one_dropout(rate: jax.Array, x: jax.Array, key: jax.Array, stream: jax.Array) -> jax.Array:
@@ -75,7 +76,7 @@ def test_dropout_is_a_function_of_key_and_stream() -> None:
 
 def test_the_rate_is_traced() -> None:
     """One compilation for all rates, lanes with rates of their own, and a gradient."""
-    x, key = pixels(20, (6,)), draws.key(0, draws.DROPOUT)
+    x, key = pixels(20, (6,)), KEY
     compiled.clear_cache()
     rates = np.array([0.0, 0.3, 0.6])
     apart = [dropped(rate, x) for rate in rates]
@@ -175,6 +176,23 @@ def test_a_microbatch_drops_what_its_batch_would() -> None:
     whole = network.call(x, told(rates))
     parts = [network.call(x[row : row + 4], told(rates, row=row)) for row in (0, 4)]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_numbers_are_drawn_once() -> None:
+    """Neither the gradient nor the windows of a pool, which look at each number, draw anew."""
+    images, relu, pool = jnp.ones((4, 8, 8, 4)), Activation("relu"), MaxPool()
+
+    def trained(layers: Layers) -> float:
+        network = Network(layers, images.shape[1:], Build(jnp.float64))
+
+        def loss(x: jax.Array, values: jax.Array, key: jax.Array, stream: jax.Array) -> jax.Array:
+            return (network(x, Step(True, values, key=key, stream=stream)) ** 2).sum()
+
+        return operations(jax.grad(loss), images, told((0.5,)).values, KEY, 5)
+
+    drawing = operations(draws.uniform, KEY, 5, indices(0, *images.shape))
+    assert drawing > 50 * images.size  # twenty rounds of threefry
+    assert trained((relu, Dropout(0.5), pool)) < trained((relu, pool)) + 1.5 * drawing
 
 
 @pytest.mark.parametrize("evaluation", ["not in training", "no key", "no values"])
