@@ -266,7 +266,7 @@ class _Dropout(nnx.Module):
         def kept() -> jax.Array:
             return (draws.uniform(step.key, step.stream, index) >= rate).astype(jnp.uint8)
 
-        return jnp.where(ops.computed_once(kept), x / (1 - rate).astype(x.dtype), 0)
+        return jnp.where(ops.computed_once(kept, never=2), x / (1 - rate).astype(x.dtype), 0)
 
 
 @module.register

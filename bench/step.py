@@ -25,6 +25,7 @@ from bench.layers import Shape
 from bench.mesh import BATCH_AXIS
 from bench.modules import Build, Step
 from bench.network import Network
+from bench.ops import computed_once
 from bench.ops.lowerings import chooser
 from bench.outputs import SigmoidOutput
 from bench.plan import ProgramPlan
@@ -217,7 +218,10 @@ class LaneProgram:
             batch = hyper["microbatches"].astype(jnp.uint32) * program.microbatch
             element = row + jnp.arange(size, dtype=jnp.uint32)
             element = jnp.arange(DRAWS, dtype=jnp.uint32)[:, None] * batch + element
-            drawn = draws.uniform(epoch.augment_key, update, element.astype(jnp.uint32))
+            drawn = computed_once(
+                lambda: draws.uniform(epoch.augment_key, update, element.astype(jnp.uint32)),
+                never=1,
+            )
             images = augment(drawn, images, hyper["flip"], hyper["shift"], hyper["crop"])
         return self._standardised(images, data), data.labels[rows], mask, row
 
