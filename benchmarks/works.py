@@ -109,6 +109,8 @@ _SMALL = _stack(padding="VALID", optimizer="sgd", learning_rate=0.05)
 _MLP = {"model": "mlp", "units": 256, "dense_layers": 2, "batch_size": 64, "optimizer": "adam"}
 _ADAM = {"batch_size": 32, "optimizer": "adam"}
 _ALEXNET = {"model": "alexnet", "features": 48, "units": 512, "dropout": 0.5, **_ADAM}
+_DROPOUT = {"model": "convnet", "filters": (32,), "conv_layers": 2, "paddings": ("SAME", "VALID"),
+            "hidden": (64,), "activation_dropout": 0.2, "dropout": 0.3}  # fmt: skip
 _DEEP = {"model": "vgg", "depth": 13, "features": 16, **_ADAM}  # ten convolutions
 _SMOKE = _stack(features=4, units=16, optimizer="sgd", learning_rate=0.05)
 
@@ -119,6 +121,7 @@ WORKS: dict[str, Work] = {
     "kernel5": Work("mnist", _stack(kernel=5, padding="VALID"), steps=100),
     "same": Work("fashion_mnist", _stack(features=24, units=64), steps=80),
     "batchnorm": Work("fashion_mnist", _stack(batch_norm=True, batch_size=64), steps=50),
+    "dropout": Work("fashion_mnist", {**_DROPOUT, **_ADAM, "learning_rate": 1e-3}, steps=80),
     "mlp": Work("fashion_mnist", {**_MLP, "learning_rate": 1e-3}, steps=300),
     "alexnet": Work(GTSRB, {**_ALEXNET, "learning_rate": 5e-4}, steps=6, lanes=2),
     "deep": Work(GTSRB, {**_DEEP, "learning_rate": 1e-3}, steps=12, lanes=4),
