@@ -138,7 +138,9 @@ class LaneProgram:
         update, place = index // several, index % several
         images, labels, mask, row = self._microbatch(lane, epoch, index, update, place, data)
         weights = mask * lane.hyper["class_weights"][labels]
-        # A mask costs batch norm another pass over its input: it is left out where every batch is full.
+        # Of a mean the gradient is taken at once; of a sum it would be divided later, a pass over all of it.
+        count = 1 if self.program.accumulates else self._summed(weights.sum())
+        # Batch norm, which alone looks at the mask, is quicker without: no batch of a full epoch needs one.
         full = self.examples % self.program.microbatch == 0
         told = Step(
             train=True,
@@ -150,7 +152,7 @@ class LaneProgram:
             mask=None if full and self.program.microbatch % self.shares == 0 else mask,
         )
 
-        def objective(params: Any) -> tuple[jax.Array, tuple[Any, jax.Array]]:
+        def objective(params: Any) -> tuple[jax.Array, tuple[Any, ...]]:
             logits, stats = self._forward(params, lane.stats, images, told)
             targets = jax.nn.one_hot(labels, logits.shape[-1], dtype=self.dtype)
             targets = optax.smooth_labels(targets, lane.hyper["label_smoothing"])
@@ -158,10 +160,11 @@ class LaneProgram:
                 losses = -(targets * logits).sum(-1)
             else:
                 losses = optax.softmax_cross_entropy(logits, targets)
-            return (weights * losses).sum(), (stats, logits)
+            loss = (weights * losses).sum()
+            return loss / count, (loss, stats, logits)
 
         tree = self.packing.unpack(lane.params)
-        (loss, (stats, logits)), gradient = jax.value_and_grad(objective, has_aux=True)(tree)
+        gradient, (loss, stats, logits) = jax.grad(objective, has_aux=True)(tree)
         hits = (mask & (logits.argmax(-1) == labels)).sum().astype(self.dtype)
         sums = jnp.stack([loss, weights.sum(), hits, mask.sum().astype(self.dtype)])
         gradient, sums = self._summed((self.packing.pack(gradient), sums))
@@ -174,7 +177,7 @@ class LaneProgram:
             last_loss=jnp.where(jnp.isfinite(sums[0]), sums[0] / sums[1], lane.last_loss),
         )
         if not self.program.accumulates:
-            return self._updated(lane, gradient / sums[1], rate), sums
+            return self._updated(lane, gradient, rate), sums
         ends = (place == several - 1) | (index == self.iterations_per_epoch - 1)
         return self._accumulated(lane, gradient, sums[1], rate, ends), sums
 
