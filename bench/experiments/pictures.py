@@ -75,6 +75,7 @@ class Curves:
         return f"loss by epoch and {_words(self.axis)}, the mean over all else"
 
     def spec(self, run: Run) -> Spec | None:
+        """Lines by epoch; epochs that a trial has not reached are left out of the mean."""
         found: dict[tuple[Any, int, str], list[float]] = {}
         for epoch in range(1, max((r.epochs for r in run.results.trials.values()), default=0) + 1):
             for trial in run.trained(epoch):
@@ -103,6 +104,7 @@ class Iterations:
         return f"training loss by step and {_words(self.axis)}; {fixed}"
 
     def spec(self, run: Run) -> Spec | None:
+        """Lines by step, of windows' means; None where no such trial recorded its losses."""
         rows = []
         for name, windows in run.results.losses.items():
             settings = run.results.trials[name].trial.settings
