@@ -183,7 +183,7 @@ def _(layer: spec.Dense, shape: Shape, build: Build) -> nnx.Module:
 class _BatchNorm(nnx.BatchNorm):
     """As Flax's, over all devices that have examples of the batch.
 
-    Flax counts a masked batch's numbers one by one, which on a CPU took as long as all else that a net does.
+    Flax counts a masked batch's numbers one by one, which on a CPU took over a third of a training step.
     """
 
     mesh_axis: str | None = None
