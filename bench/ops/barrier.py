@@ -17,7 +17,7 @@ def computed_once(compute: Callable[[], jax.Array], never: float) -> jax.Array:
 
     Args:
         compute: gives one array, of at least one element.
-        never: a number that is not in it.
+        never: a number that is not in it; if it were the first of it, the loop would not end.
     """
     if jax.default_backend() != "cpu":
         return compute()
