@@ -28,6 +28,7 @@ FAMILIES: dict[str, Callable[[Hyper], optax.GradientTransformation]] = {
     "lion": lambda h: optax.scale_by_lion(h["beta1"], h["beta2"]),
 }
 DECOUPLED = ("adamw", "lion")
+_BLOCK = 4096  # updates whose rates are told at once: one shape for XLA to compile, however long trials are
 
 
 def rule(family: str, hyper: Hyper) -> optax.GradientTransformation:
@@ -107,8 +108,10 @@ def learning_rates(trial: Trial, steps_per_epoch: int) -> np.ndarray:
     updates = trial["epochs"] * steps_per_epoch
     if trial["schedule"] == "constant":
         return np.full(updates, trial["learning_rate"])
-    # Optax counts in int32, and its rates are as exact as that makes them.
-    steps = np.arange(updates, dtype=np.int32)
+    rate_at = schedule(trial, steps_per_epoch)
+    rates = np.empty((-(-updates // _BLOCK), _BLOCK))
     with jax.default_device(jax.local_devices(backend="cpu")[0]):
-        rates = np.asarray(schedule(trial, steps_per_epoch)(jnp.asarray(steps)))
-    return np.broadcast_to(rates, steps.shape)
+        for block, first in zip(rates, range(0, updates, _BLOCK), strict=True):
+            # Optax counts in int32, and its rates are as exact as that makes them.
+            block[:] = rate_at(first + jnp.arange(_BLOCK, dtype=jnp.int32))
+    return rates.ravel()[:updates]

@@ -105,6 +105,8 @@ def small(file, argument):
     config.data.limit = {"mnist": 240, "fashion_mnist": 240}.get(config.dataset, 130)
     config.trial.batch_size, config.trial.epochs = 8, 1
     config.search.trials = 2
+    if file == "mnist_filters":
+        config.data.image_size = 16
     if file == "classics":
         config.data.image_size = 100 if argument == "alexnet,100" else 32
         config.trial.update(hidden=(8,), features=4, units=8)

@@ -287,6 +287,16 @@ def test_learning_rates_are_those_of_optax(name: str) -> None:
     np.testing.assert_allclose(rates, one_by_one, rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", SCHEDULED)
+def test_learning_rates_told_in_blocks_are_those_told_at_once(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = optim.learning_rates(SCHEDULED[name][0], STEPS)
+    monkeypatch.setattr(optim, "_BLOCK", 7)
+    rates = optim.learning_rates(SCHEDULED[name][0], STEPS)
+    np.testing.assert_allclose(rates, whole, rtol=1e-6)
+
+
 def test_every_schedule_is_in_the_table() -> None:
     assert {settings["schedule"] for settings, _ in SCHEDULED.values()} == set(SCHEDULES)
 

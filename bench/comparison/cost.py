@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from scipy.special import logsumexp
 
 LEAST = 10  # samples, below which nobody can say how they scatter
 # The middle, and the fastest tenth, which other work on the machine is the last to reach.
@@ -52,9 +51,11 @@ class Cost:
     @classmethod
     def total(cls, costs: Sequence["Cost"], weights: Sequence[float]) -> Self:
         """So much of each, added up. All are of one run, and so are their draws: bursts meet all of them."""
-        shares = np.array(weights)
-        at = logsumexp([cost.at for cost in costs], axis=0, b=shares[:, None])
-        drawn = logsumexp([cost.drawn for cost in costs], axis=0, b=shares[:, None, None])
+        with np.errstate(divide="ignore"):  # some weigh nothing
+            shares = np.log(weights)
+        pairs = list(zip(costs, shares, strict=True))
+        at = np.logaddexp.reduce([cost.at + share for cost, share in pairs])
+        drawn = np.logaddexp.reduce([cost.drawn + share for cost, share in pairs])
         return cls(at, drawn, min(cost.freedom for cost in costs))
 
 

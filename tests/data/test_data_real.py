@@ -3,11 +3,12 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from bench.data import DataOptions, Source, folder, idx, load, npz
+from bench.data import DataOptions, Source, digits, folder, idx, load, npz
 from bench.data.prepare import prepare
 from bench.errors import ConfigError, DataError
 
@@ -16,13 +17,34 @@ MNIST_TEST = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 
 
 def test_digits_need_no_files() -> None:
-    digits = load("digits")
-    assert [len(s) for s in (digits.train, digits.valid, digits.test)] == [1222, 216, 359]
-    assert digits.image_shape == (8, 8, 1)
-    assert digits.classes == 10
-    assert digits.train.images.max() == 255
-    assert digits.train.labels.dtype == np.int32
-    assert "CC BY 4.0" in digits.licence
+    data = load("digits")
+    assert [len(s) for s in (data.train, data.valid, data.test)] == [1222, 216, 359]
+    assert data.image_shape == (8, 8, 1)
+    assert data.classes == 10
+    assert data.train.images.max() == 255
+    assert data.train.labels.dtype == np.int32
+    assert "CC BY 4.0" in data.licence
+
+
+def test_digits_are_those_of_scikit_learn() -> None:
+    from sklearn.datasets import load_digits
+
+    ours, theirs = digits.load(), load_digits()
+    scaled = theirs.images.astype(np.float32) * 255 / 16
+    assert np.abs(ours.images[..., 0] - scaled).max() <= 0.5
+    np.testing.assert_array_equal(ours.labels, theirs.target)
+
+
+def test_without_scikit_learn_digits_say_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(digits, "find_spec", lambda _: None)
+    with pytest.raises(DataError, match="pip install scikit-learn"):
+        digits.load()
+    hollow = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(digits, "find_spec", lambda _: hollow)
+    with pytest.raises(DataError, match=r"digits\.csv\.gz is missing"):
+        digits.load()
 
 
 @pytest.mark.parametrize(
