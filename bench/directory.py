@@ -84,7 +84,8 @@ class RunDirectory:
         def belongs(saved: Saved) -> bool:
             try:
                 position, elapsed_s = Position(**saved.about["journal"]), saved.about["elapsed_s"]
-                return elapsed_s >= 0 and holds(self.path / JOURNAL, position)
+                known = elapsed_s is None or elapsed_s >= 0
+                return known and holds(self.path / JOURNAL, position)
             except (KeyError, TypeError, ValueError, OverflowError):  # made by hand
                 return False
 

@@ -23,7 +23,7 @@ from bench.lock import check_free, locked
 from bench.options import Options
 from bench.planner import Planner
 from bench.record import SCHEMA, RecordError, Results
-from bench.report import Progress, final, planned, serve, units, write_views
+from bench.report import Progress, final, planned, serve, stats, units, write_views
 from bench.stop import Stop
 from bench.trial import Trial
 
@@ -184,7 +184,11 @@ class Run:
         options = self.options
         progress = Progress(self.console, len(self.sampler.known), verbose=options.verbose)
         newest = directory.newest()
-        before_s = newest.about["elapsed_s"] if newest else None if directory.results.runs else 0.0
+        results = directory.results
+        # A run that ended in order tells what it took; one that was killed, its checkpoints.
+        before_s = stats.totals(results).whole_s if results.runs else 0.0
+        if newest:
+            before_s = newest.about["elapsed_s"]
 
         def write_plan() -> None:
             decided = {p.plan.id: decisions(p.plan) for p in pool if p.decided}
@@ -202,7 +206,7 @@ class Run:
             Keeper(directory, self.dataset, options.keep),
             Profiler(options.workdir / "profile", options.profile, self.say),
             Pace(options.checkpoint_every, host.cores()),
-            lambda: (before_s or 0.0) + self._elapsed_s(),
+            lambda: None if before_s is None else before_s + self._elapsed_s(),
         )
         sweep.begin(newest)
         write_plan()

@@ -49,7 +49,7 @@ class Sweep:
         keeper: of trained parameters.
         profiler: of training dispatches.
         pace: of checkpoints.
-        elapsed_s: seconds that the run has taken so far, in all its processes.
+        elapsed_s: seconds that the run has taken so far, in all its processes; None where nobody knows.
         clock: seconds, monotonic.
     """
 
@@ -66,7 +66,7 @@ class Sweep:
         keeper: Keeper,
         profiler: Profiler,
         pace: Pace,
-        elapsed_s: Callable[[], float] = time.perf_counter,
+        elapsed_s: Callable[[], float | None] = time.perf_counter,
         clock: Clock = time.perf_counter,
     ):
         self.sampler, self.pool, self.dataset = sampler, pool, dataset

@@ -16,8 +16,8 @@ class Totals:
 
     Attributes:
         wall_s: of the newest process, from its start to its end; None while it runs.
-        whole_s: of all processes, each up to the checkpoint from which the next one went on; None where one
-            ended before its first checkpoint, for nobody knows how long it had run.
+        whole_s: of all processes, each up to the checkpoint from which the next one went on, or to its end
+            where there was none; None where one was killed without: nobody knows how long it had run.
         compile_s: of all processes, like all down to `eval_s`.
         tune_s: choosing how programs compute.
         input_s: giving lanes what they train on; None if a journal is too old to tell.
@@ -55,6 +55,8 @@ def totals(results: Results) -> Totals:
     wall, before = finish.get("wall_s"), newest_run(results).get("before_s")
     if len(results.runs) == 1 and before is None:  # of an older schema
         before = 0.0
+    elif any(run.get("before_s") is None for run in results.runs[1:]):
+        before = None  # older processes went on from there as if nothing had been
     # Of all that the phases are of.
     whole = None if wall is None or before is None else before + wall
     phases = {**_phases(results), "data_s": finish.get("data_s")}

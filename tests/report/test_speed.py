@@ -159,6 +159,17 @@ def test_a_resumed_sweep_claims_no_trials_per_hour(read: Read, events: list[Even
     assert totals.trials_per_hour is totals.other_s is None
 
 
+def test_what_was_spent_is_known_if_every_process_knew_it(read: Read, events: list[Event]) -> None:
+    def whole_s(*before_s: float | None) -> float | None:
+        later = [{**RUN, "before_s": seconds} for seconds in before_s]
+        return stats.totals(read([*events, *later, FINISH])).whole_s
+
+    assert whole_s() == 360.0
+    assert whole_s(50.0) == 410.0
+    assert whole_s(50.0, 90.0) == 450.0
+    assert whole_s(None, 90.0) is None  # as if nothing had been before it
+
+
 @pytest.mark.parametrize(
     ("right", "n", "low", "high"),
     # Newcombe 1998, method 3 (81 of 263, 15 of 148, 0 of 20, 1 of 29).

@@ -207,6 +207,30 @@ def test_time_is_counted_over_all_processes(tmp_path):
     )
 
 
+def test_without_checkpoints_the_journal_tells_the_time(tmp_path):
+    """If the process ended in order; after a kill nobody knows, nor from the next checkpoint on."""
+    from bench.report.stats import totals
+
+    run = tmp_path / "run"
+    _, first = interrupted(run, 3)
+    shutil.rmtree(run / "checkpoints")
+    _, second = interrupted(run, 3)
+    assert second.runs[-1]["before_s"] == first.finished["wall_s"]
+    spent_s = first.finished["wall_s"] + second.finished["wall_s"]
+    assert totals(second).whole_s == pytest.approx(spent_s)
+
+    journal = run / "journal.jsonl"
+    *lines, last = journal.read_bytes().splitlines(keepends=True)
+    assert b'"finish"' in last
+    journal.write_bytes(b"".join(lines))
+    shutil.rmtree(run / "checkpoints")
+    _, third = interrupted(run, 3)
+    assert third.runs[-1]["before_s"] is None
+    _, fourth = sweep(run)
+    assert [each["before_s"] for each in fourth.runs[2:]] == [None, None]
+    assert totals(fourth).whole_s is None
+
+
 def test_the_best_epoch_of_every_trial_is_kept(tmp_path):
     """Resumed or not: the parameters are those that gave the metrics beside them."""
     sweep(tmp_path / "whole", keep="best")
