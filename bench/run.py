@@ -184,11 +184,7 @@ class Run:
         options = self.options
         progress = Progress(self.console, len(self.sampler.known), verbose=options.verbose)
         newest = directory.newest()
-        results = directory.results
-        # A run that ended in order tells what it took; one that was killed, its checkpoints.
-        before_s = stats.totals(results).whole_s if results.runs else 0.0
-        if newest:
-            before_s = newest.about["elapsed_s"]
+        before_s = newest.about["elapsed_s"] if newest else _spent_s(directory.results)
 
         def write_plan() -> None:
             decided = {p.plan.id: decisions(p.plan) for p in pool if p.decided}
@@ -294,6 +290,11 @@ class Run:
 def _recorded(workdir: Path) -> Results:
     """What the run directory holds already."""
     return Results.read(workdir) if (workdir / "journal.jsonl").exists() else Results()
+
+
+def _spent_s(results: Results) -> float | None:
+    """What a run without a checkpoint has taken so far; None if it was killed, for nobody knows."""
+    return stats.totals(results).whole_s if results.runs else 0.0
 
 
 def _run_event(settings: Settings, dataset: Dataset, known: Sequence[Trial]) -> dict[str, Any]:
