@@ -328,11 +328,12 @@ class Lanes:
         dataset, fit = self.data.dataset, self._fit(trial)
         layers = trial.layers(dataset.classes)
         found: dict[str, np.ndarray] = {}
-        for kind, places, vectors in (
-            ("arrays", fit.params, self._state.params),
-            ("statistics", fit.stats, self._state.stats),
+        for kind, places, packing, parts in (
+            ("arrays", fit.params, self.lane.packing, self._state.params),
+            ("statistics", fit.stats, self.lane.stats_packing, self._state.stats),
         ):
-            values, end = mesh.row(vectors, lane)[places], 0
+            values = packing.joined([mesh.row(part, lane) for part in parts])[places]
+            end = 0
             for path, shape in padding.arrays(layers, dataset.image_shape, kind):
                 start, end = end, end + int(np.prod(shape))
                 found[path] = values[start:end].reshape(shape)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 
 from bench.draws import Array
+from bench.vector import Parts
 
 TRAIN, VALID, TEST, PADDING = range(4)  # segments of the evaluation set
 
@@ -34,21 +35,21 @@ class Lane(NamedTuple):
     """Everything that decides a trial's future, on the device.
 
     Attributes:
-        params: (P,) the network's parameters, packed.
-        stats: (Q,) its batch statistics, packed.
+        params: the network's P parameters, in parts (`bench.vector`).
+        stats: its Q batch statistics, in parts.
         optimizer: a state for each family present.
         hyper: the trial's own numbers, see `bench.hyper`.
-        gradient, batch_weight: of the batch so far: (P,) sum of weighted gradients, () of weights; where an
-            iteration is an update, the gradient is (1,) long and unused.
+        gradient, batch_weight: of the batch so far: sum of weighted gradients, in parts, and () of weights;
+            where an iteration is an update, the gradient is one array, (1,) long and unused.
         loss, weight, correct, seen: sums over the epoch so far: weighted loss, weights, hits, examples.
         last_loss: the last microbatch's mean loss that was finite, NaN before the first.
     """
 
-    params: jax.Array
-    stats: jax.Array
+    params: Parts
+    stats: Parts
     optimizer: Any
     hyper: Any
-    gradient: jax.Array
+    gradient: Any
     batch_weight: jax.Array
     loss: jax.Array
     weight: jax.Array

@@ -30,7 +30,7 @@ from bench.ops.lowerings import chooser
 from bench.outputs import SigmoidOutput
 from bench.plan import ProgramPlan
 from bench.state import PADDING, TEST, Epoch, Evaluation, EvaluationSet, Lane, TrainingSet
-from bench.vector import Packing
+from bench.vector import Packing, Parts
 
 
 class LaneProgram:
@@ -79,12 +79,12 @@ class LaneProgram:
 
     def fresh(self, params: jax.Array, stats: jax.Array, hyper: Mapping[str, jax.Array]) -> Lane:
         """The state from which a trial starts, with its (P,) and (Q,) initial values."""
-        zero = jnp.zeros((), self.dtype)
-        optimizer = optim.init(self.program.optimizers, hyper, params)
+        zero, parts = jnp.zeros((), self.dtype), self.packing.split(params)
+        optimizer = optim.init(self.program.optimizers, hyper, parts)
         # Never empty: empty arrays lose their sharding.
-        gradient = jnp.zeros_like(params if self.program.accumulates else params[:1])
-        nan = jnp.full_like(zero, jnp.nan)
-        return Lane(params, stats, optimizer, hyper, gradient, zero, zero, zero, zero, zero, nan)
+        gradient = jax.tree.map(jnp.zeros_like, parts) if self.program.accumulates else zero[None]
+        moving, nan = self.stats_packing.split(stats), jnp.full_like(zero, jnp.nan)
+        return Lane(parts, moving, optimizer, hyper, gradient, zero, zero, zero, zero, zero, nan)
 
     def train(
         self, lane: Lane, epoch: Epoch, first: jax.Array, data: TrainingSet
@@ -182,16 +182,16 @@ class LaneProgram:
         return self._accumulated(lane, gradient, sums[1], rate, ends), sums
 
     def _accumulated(
-        self, lane: Lane, gradient: jax.Array, weight: jax.Array, rate: Array, ends: Array
+        self, lane: Lane, gradient: Parts, weight: jax.Array, rate: Array, ends: Array
     ) -> Lane:
         """With a microbatch's gradient and weight added to its batch's; updated if that `ends` with it."""
-        gradient, weight = lane.gradient + gradient, lane.batch_weight + weight
+        gradient = jax.tree.map(jnp.add, lane.gradient, gradient)
+        weight = lane.batch_weight + weight
 
         def complete() -> Lane:
-            done = self._updated(lane, gradient / weight, rate)
-            return done._replace(
-                gradient=jnp.zeros_like(gradient), batch_weight=jnp.zeros_like(weight)
-            )
+            done = self._updated(lane, jax.tree.map(lambda g: g / weight, gradient), rate)
+            zeros = jax.tree.map(jnp.zeros_like, (gradient, weight))
+            return done._replace(gradient=zeros[0], batch_weight=zeros[1])
 
         def gather() -> Lane:
             return lane._replace(gradient=gradient, batch_weight=weight)
@@ -229,7 +229,7 @@ class LaneProgram:
         return self._standardised(images, data), data.labels[rows], mask, row
 
     @jax.named_scope("update")
-    def _updated(self, lane: Lane, gradient: jax.Array, rate: Array) -> Lane:
+    def _updated(self, lane: Lane, gradient: Parts, rate: Array) -> Lane:
         params, optimizer = optim.update(
             self.program.optimizers,
             lane.hyper["family"],
@@ -279,12 +279,12 @@ class LaneProgram:
 
     @jax.named_scope("forward")  # its transpose is the backward pass
     def _forward(
-        self, params: Any, stats: jax.Array, images: jax.Array, told: Step
-    ) -> tuple[jax.Array, jax.Array]:
+        self, params: Any, stats: Parts, images: jax.Array, told: Step
+    ) -> tuple[jax.Array, Parts]:
         network = nnx.merge(self._graph, params, self.stats_packing.unpack(stats))
         logits = network(images, told)
         moved = self.stats_packing.pack(nnx.state(network, nnx.BatchStat))
-        return logits.astype(self.dtype), moved.astype(stats.dtype)
+        return logits.astype(self.dtype), tuple(part.astype(self.dtype) for part in moved)
 
     def _standardised(self, images: Array, data: TrainingSet) -> jax.Array:
         """Pixels 0…255 → mean 0 and deviation 1 over the training set, channel by channel."""

@@ -66,10 +66,11 @@ class Split(NamedTuple):
 
     def call(self, params: jax.Array, stats: jax.Array, images: jax.Array, told: Step) -> tuple:
         """Logits, and the statistics as they then are."""
-        unpacked = self.packing.unpack(params), self.stats.unpack(stats)
-        network = nnx.merge(self.graph, *unpacked)
+        parts = self.packing.split(params), self.stats.split(stats)
+        network = nnx.merge(self.graph, self.packing.unpack(parts[0]), self.stats.unpack(parts[1]))
         logits = network(images, told)
-        return logits, self.stats.pack(nnx.state(network, nnx.BatchStat))
+        moved, *_ = self.stats.pack(nnx.state(network, nnx.BatchStat))  # nothing of it is large
+        return logits, moved
 
     def all(self, params: Any, stats: Any, *, images: Any, values: Any, ranks: Any = None) -> dict:
         """Of a training step with a row that is masked, and of an evaluation."""
