@@ -64,7 +64,9 @@ class Packing:
         return [vector[end - size : end].reshape(shape) for end, size, shape in parts]
 
     def split(self, vector: jax.Array) -> Parts:
-        """The parts of a (P,) vector."""
+        """The parts of a (P,) vector, of its dtype."""
+        if not self._sizes:
+            return (vector,)  # packed, nothing would be of the default dtype
         return self.pack(jax.tree.unflatten(self._structure, self.arrays(vector)))
 
     def joined(self, parts: Sequence[np.ndarray]) -> np.ndarray:

@@ -184,7 +184,7 @@ def test_a_process_that_may_take_no_more_memory_finishes(tmp_path):
         "    return config\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", DRIVER, str(60 << 20), f"--config={config}", "--devices=1", "--nocache",
+        [sys.executable, "-c", DRIVER, str(90 << 20), f"--config={config}", "--devices=1", "--nocache",
          f"--workdir={tmp_path / 'run'}", *axes, *trial],
         cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip

@@ -93,6 +93,7 @@ def test_a_tree_without_arrays() -> None:
     (part,) = packing.pack({})
     assert part.shape == (1,)
     assert packing.unpack((part,)) == {}
+    assert [part.dtype for part in packing.split(jnp.zeros(1, jnp.bfloat16))] == [jnp.bfloat16]
     assert packing.joined((np.zeros(1),)).shape == (1,)
 
 
