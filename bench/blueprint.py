@@ -32,7 +32,7 @@ class Blueprint:
         plan: as planned.
         decided: program id → those of `DECIDED`, for programs that have been compiled.
         flags: of the command line, that decide how a sweep is computed.
-        machine: chip, devices, and versions for which it was decided.
+        machine: chip, devices, how many of them share a lane, and versions, for which it was decided.
     """
 
     plan: Plan
@@ -43,7 +43,7 @@ class Blueprint:
     @property
     def devices(self) -> int:
         """How many were in use."""
-        return int(self.plan.machine.devices * self.flags["batch_devices"])
+        return self.plan.machine.devices * self.plan.machine.shares
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads back."""

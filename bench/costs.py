@@ -27,6 +27,9 @@ MOST = 1e30  # of any constant that a file may hold
 PASSES = 3  # of a training iteration: forward, and backward to the inputs and to the weights
 MOST_TAPS = 49  # convolutions of more do not unfold their input, see `bench.ops.conv`
 
+# Numbers read or written in the time in which one number of a gradient is summed over two devices: a CPU's,
+# with all that sharing costs beside it. With it `python -m benchmarks.alone` is told right.
+EXCHANGED = 64
 # How many moments of a parameter's size each optimizer keeps; the rest keep one.
 STATES = {"sgd": 0, "adam": 2, "adamw": 2}
 
@@ -43,15 +46,26 @@ class Workload:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where the programs run: `platform` is JAX's name, `memory_bytes` is per device.
+    """Where the programs run.
 
-    `compilers` programs are compiled at the same time.
+    Attributes:
+        platform: JAX's name.
+        devices: over which lanes are spread.
+        memory_bytes: of one device.
+        compilers: programs that are compiled at the same time.
+        shares: devices in the place of each of `devices`, that share the examples of its lanes.
     """
 
     platform: str
     devices: int
     memory_bytes: int
     compilers: int = 1
+    shares: int = 1
+
+    def shared(self, by: int) -> "Machine":
+        """With `by` devices to a lane, of as many as there are in all."""
+        devices = self.devices * self.shares
+        return replace(self, devices=max(1, devices // by), shares=by)
 
 
 @dataclass(frozen=True)
@@ -236,6 +250,11 @@ def iteration(
             flops=2 * rows * pixels * (height + width), bytes=FLOAT_BYTES * rows * numbers
         )
     return found
+
+
+def exchange(parameters: int, shares: int) -> Amounts:
+    """An iteration's gradient, summed over the devices that share a lane."""
+    return Amounts(bytes=EXCHANGED * FLOAT_BYTES * parameters * (shares - 1))
 
 
 def of_lanes(one: Amounts, lanes: float, beside: bool) -> Amounts:

@@ -27,7 +27,7 @@ def prepare(
 
     Args:
         count: how many; 0 for all, on a CPU one for each core.
-        batch_devices: how many of them share the examples of a lane.
+        batch_devices: how many of them share the examples of a lane; 0 leaves it to the planner.
         precision: a name of `precision.PRECISIONS`.
         cache_dir: where compiled programs are kept; None keeps none.
         deterministic: XLA is to take only what gives the same bits every time; on a CPU it does anyhow.
@@ -36,10 +36,12 @@ def prepare(
     Raises:
         ConfigError: more devices than there are, or a number that does not divide.
     """
-    for name, value, least in (("devices", count, 0), ("batch_devices", batch_devices, 1)):
-        if value < least:
-            allowed = "a number ≥ 1, or 0 for all" if not least else "a number ≥ 1"
-            raise ConfigError(f"{name}={value} is not allowed: give {allowed}")
+    for name, value, zero in (
+        ("devices", count, "for all"),
+        ("batch_devices", batch_devices, "to leave it to the planner"),
+    ):
+        if value < 0:
+            raise ConfigError(f"{name}={value} is not allowed: give a number ≥ 1, or 0 {zero}")
     if deterministic and _DETERMINISTIC not in os.environ.get("XLA_FLAGS", ""):
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_DETERMINISTIC}".strip()
     with contextlib.suppress(RuntimeError):  # JAX is in use already: its devices are what they are
@@ -51,7 +53,7 @@ def prepare(
             f"devices={count}, but there are {len(devices)}: {devices[0].device_kind}"
         )
     devices = devices[: count or None]
-    if len(devices) % batch_devices:
+    if len(devices) % max(1, batch_devices):
         raise ConfigError(
             f"batch_devices={batch_devices} does not divide the {len(devices)} devices in use; "
             "choose another number, or --devices"

@@ -1,5 +1,6 @@
 """What a program compiles, and the seconds and bytes that are expected of it."""
 
+import functools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -96,6 +97,7 @@ class Estimate:
         self.size = size = model.sizes(e.layers, shape)
         self.iterations = math.ceil(workload.train_examples / e.microbatch)
         self.rows = self.iterations * e.microbatch  # an epoch's, the last microbatch filled up
+        share = functools.partial(_share, machine.shares)
         self._beside = strategy != "map"
         self.evaluation_batch = evaluation_batch(e.microbatch, strategy)
         self.compile_s = costs.seconds(
@@ -104,17 +106,18 @@ class Estimate:
         # Of one lane. In turn, an update follows a batch and is of one family; side by side, all families
         # are computed after each microbatch.
         training = model.iteration(
-            e.layers, shape, e.microbatch, e.accumulates, e.augment, self._beside
+            e.layers, shape, share(e.microbatch), e.accumulates, e.augment, self._beside
         )
+        training += model.exchange(size.parameters, machine.shares)
         update = model.update(size.parameters, e.optimizers)
         self._iteration = training + update
         self._epoch = (self._iteration if self._beside else training) * self.iterations
         self._epoch += model.evaluation(
-            e.layers, shape, workload.evaluated, self.evaluation_batch, self._beside
+            e.layers, shape, share(workload.evaluated), share(self.evaluation_batch), self._beside
         )
         moments = 2 * len(e.optimizers) + (1 if e.accumulates else 0)
         self.state_bytes = FLOAT_BYTES * (size.parameters * (2 + moments) + workload.train_examples)
-        active = size.outputs * e.microbatch * COPIES_OF_ACTIVATIONS + size.parameters
+        active = size.outputs * share(e.microbatch) * COPIES_OF_ACTIVATIONS + size.parameters
         self.active_bytes = FLOAT_BYTES * active
 
     def lanes(self, memory_bytes: float) -> int:
@@ -156,7 +159,7 @@ class Estimate:
         return max(work.longest * lanes, work.epochs) if self._beside else work.epochs
 
     def run_s(self, work: Tally, lanes: int) -> float:
-        """Seconds of training and evaluating `work`, all devices busy."""
+        """Seconds of training and evaluating `work`, its trials spread evenly over the devices."""
         if not work.trials:
             return 0.0
         if self._beside:
@@ -164,7 +167,13 @@ class Estimate:
             return self.passes(work, lanes) / lanes * self.costs.seconds(epoch)
         updates_s = work.touched * FLOAT_BYTES * self.size.parameters / self.costs.bytes_per_s
         total = work.epochs * self.costs.seconds(self._epoch) + updates_s
-        return total / min(self.machine.devices, work.trials)
+        # That of the devices with the most trials; the others wait for them.
+        return total * math.ceil(work.trials / self.machine.devices) / work.trials
+
+
+def _share(shares: int, examples: int) -> int:
+    """What falls to one of the devices that share some examples."""
+    return -(-examples // shares)
 
 
 def probe_steps(iteration_s: float, most: int) -> int:

@@ -17,15 +17,14 @@ from bench.ops import native
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
-def machine(devices: Sequence[jax.Device], batch_devices: int = 1) -> Machine:
-    """What the planner needs to know of the devices, of which `batch_devices` share a lane."""
+def machine(devices: Sequence[jax.Device]) -> Machine:
+    """What the planner needs to know of the devices, each with lanes of its own."""
     if devices[0].platform == "cpu":
         memory = host.memory_bytes() // len(devices)
     else:
         stats = devices[0].memory_stats() or {}
         memory = int(stats.get("bytes_limit", 8 * 2**30))
-    lanes = len(devices) // batch_devices
-    return Machine(devices[0].platform, lanes, memory, compilers=host.cores())
+    return Machine(devices[0].platform, len(devices), memory, compilers=host.cores())
 
 
 def chip(devices: Sequence[jax.Device]) -> str:

@@ -30,7 +30,9 @@ _DEVICES = flags.DEFINE_integer(
     "devices", 0, "How many devices to use, 0 for all; on a CPU, cores."
 )
 _BATCH_DEVICES = flags.DEFINE_integer(
-    "batch_devices", 1, "The mesh: devices that share the examples of a trial, for large models."
+    "batch_devices",
+    0,
+    "Devices that share the examples of a trial; 0: on a CPU, those that too few trials leave idle.",
 )
 _LANES = flags.DEFINE_integer("lanes", 0, "Trials side by side in a program, 0 for as many as fit.")
 _STRATEGY = flags.DEFINE_string(

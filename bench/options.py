@@ -19,7 +19,8 @@ class Options:
         workdir: the run directory.
         data_dir: where data sets lie.
         devices: how many to use; 0 for all, on a CPU one for each core.
-        batch_devices: how many of them share the examples of a lane.
+        batch_devices: how many of them share the examples of a lane; 0 for those that lanes would leave idle
+            (`bench.planner.shares`).
         lanes: trials side by side in a program; 0 for as many as fit.
         strategy: "map", "vmap", "vmap:N" or "auto".
         plan: "cost", "fewest" or "separate": how trials are put together in programs.
@@ -42,7 +43,7 @@ class Options:
     workdir: Path
     data_dir: Path | str | None = None
     devices: int = 0
-    batch_devices: int = 1
+    batch_devices: int = 0
     lanes: int = 0
     strategy: str = "auto"
     plan: str = "cost"
@@ -76,7 +77,6 @@ class Options:
         """Those that decide how a sweep is computed: with others, results agree to rounding."""
         names = (
             "devices",
-            "batch_devices",
             "lanes",
             "strategy",
             "plan",

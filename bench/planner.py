@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,23 @@ from bench.search import Sampler
 
 # A sweep expected to take longer is worth the seconds that measuring the machine takes, once.
 MEASURE_FROM_S = 120.0
+
+# A device's share of a batch that is known to be worth what the devices must tell each other.
+LEAST_SHARE = 16
+# Of the seconds of training, that sharing must be expected to leave: less is not worth another way to run.
+WORTH = 0.9
+
+
+def shares(devices: int, cores: int, batch: int) -> list[int]:
+    """How many devices of a CPU may share the examples of a lane.
+
+    Args:
+        devices: how many there are, of which all are divisors.
+        cores: of the machine: more devices than these are at work one after another.
+        batch: the least of the batch sizes.
+    """
+    most = max(1, min(devices, cores, batch // LEAST_SHARE))
+    return [share for share in range(1, most + 1) if devices % share == 0]
 
 
 class Planner:
@@ -43,11 +60,11 @@ class Planner:
         count = self.options.devices or costs.devices
         machine = Machine(
             costs.platform,
-            max(1, count // self.options.batch_devices),
+            count,
             host.memory_bytes() // count,  # an accelerator's own is known only to itself
             compilers=host.cores(),
         )
-        return self.plan(machine, costs)
+        return self._planned(machine, costs)
 
     def plan(self, machine: Machine, costs: Costs) -> Plan:
         """The plan of all trials."""
@@ -77,14 +94,32 @@ class Planner:
         """
         from bench import fingerprint
 
-        options = self.options
-        where = fingerprint.machine(devices, options.batch_devices)
-        versions = {**fingerprint.compilers(), "xla_flags": os.environ.get("XLA_FLAGS", "")}
-        machine = {"chip": fingerprint.chip(devices), **versions}
+        where, chip = fingerprint.machine(devices), fingerprint.chip(devices)
         if old is None:
-            planned = self.plan(where, self._costs(where, devices))
-            return Blueprint(planned, {}, options.flags(), machine)
-        found, differing = resume.adapted(old, options.flags(), machine, where)
+            planned = self._planned(where, self._costs(where, devices))
+        elif self._is_of(old, chip):
+            planned = old.plan
+        else:
+            planned = self._planned(where, old.plan.costs)
+        where = where.shared(planned.machine.shares)
+        versions = {**fingerprint.compilers(), "xla_flags": os.environ.get("XLA_FLAGS", "")}
+        machine = {"chip": chip, "batch_devices": where.shares, **versions}
+        if old is None:
+            return Blueprint(planned, {}, self.options.flags(), machine)
+        return self._continued(old, machine, where, starved)
+
+    def _is_of(self, old: Blueprint, chip: str) -> bool:
+        """Whether a plan is of this machine and all trials, so that as many devices share a lane as there."""
+        asked, here = self.options.batch_devices, old.plan.machine.shares
+        known = not resume.unplanned(old, self.sampler.known)
+        return chip == old.machine["chip"] and known and asked in (0, here)
+
+    def _continued(
+        self, old: Blueprint, here: Mapping[str, Any], where: Machine, starved: bool
+    ) -> Blueprint:
+        """The plan of a run that goes on: see `blueprint`, and for `here` and `where` `resume.adapted`."""
+        options = self.options
+        found, differing = resume.adapted(old, options.flags(), here, where)
         if differing:
             self._say(
                 f"not as the run began ({'; '.join(differing[:5])}): results from here on agree to "
@@ -102,6 +137,24 @@ class Planner:
                 new, mode=options.plan, bounds=self.sampler.bounds
             )
             found = replace(found, plan=found.plan.extended(more))
+        return found
+
+    def _planned(self, machine: Machine, costs: Costs) -> Plan:
+        """The plan with as many devices to a lane as are asked for, or make training the shortest.
+
+        Where a program has fewer trials than there are devices, the others would be idle.
+        """
+        if asked := self.options.batch_devices:
+            return self.plan(machine.shared(asked), costs)
+        found = self.plan(machine, costs)
+        # Accelerators have not been measured.
+        if machine.platform == "cpu" and any(
+            len(p.trials) < machine.devices for p in found.programs
+        ):
+            batch = min(p.batch_sizes[0] for p in found.programs)
+            for share in shares(machine.devices, host.cores(), batch)[1:]:
+                other = self.plan(machine.shared(share), costs)
+                found = other if other.train_s < WORTH * found.train_s else found
         return found
 
     def _costs(self, machine: Machine, devices: list[Any]) -> Costs:

@@ -263,7 +263,7 @@ class Run:
         factory = Factory(
             self.dataset,
             devices,
-            options.batch_devices,
+            plan.machine.shares,
             self.settings.precision,
             options.lowering,
             options.retune,

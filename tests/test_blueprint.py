@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -19,11 +20,11 @@ from bench.record import RecordError
 from tests.families import families
 from tests.test_plan import CPU, DIGITS, SWEEPS
 
-FLAGS = {"devices": 0, "batch_devices": 2, "lanes": 0, "strategy": "auto"}
+FLAGS = {"devices": 0, "lanes": 0, "strategy": "auto"}
 
 
 def blueprint(trials) -> Blueprint:
-    found = plan(trials, DIGITS, CPU, costs=default("cpu"))
+    found = plan(trials, DIGITS, replace(CPU, shares=2), costs=default("cpu"))
     decided = {p.id: decisions(p) | {"lowerings": {"dense 3": "dot"}} for p in found.programs[::2]}
     return Blueprint(found, decided, FLAGS, {"chip": "a chip", "kernels": None})
 

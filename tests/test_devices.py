@@ -13,8 +13,11 @@ PRECISION = "float64" if jax.config.jax_enable_x64 else "float32"
     ("count", "batch_devices", "message"),
     [
         (-1, 1, "devices=-1 is not allowed: give a number ≥ 1, or 0 for all"),
-        (0, 0, "batch_devices=0 is not allowed: give a number ≥ 1"),
-        (2, -3, "batch_devices=-3 is not allowed: give a number ≥ 1"),
+        (
+            2,
+            -3,
+            "batch_devices=-3 is not allowed: give a number ≥ 1, or 0 to leave it to the planner",
+        ),
         (9, 1, "devices=9, but there are 8: cpu"),
         (
             0,
@@ -42,7 +45,9 @@ def test_refuses(count: int, batch_devices: int, message: str) -> None:
     assert jax.config.jax_enable_x64 == before
 
 
-@pytest.mark.parametrize(("count", "batch_devices", "found"), [(0, 1, 8), (1, 1, 1), (6, 3, 6)])
+@pytest.mark.parametrize(
+    ("count", "batch_devices", "found"), [(0, 1, 8), (0, 0, 8), (1, 1, 1), (6, 3, 6)]
+)
 def test_returns_the_first_devices(count: int, batch_devices: int, found: int) -> None:
     assert prepare(count, batch_devices, PRECISION, None) == jax.devices()[:found]
 

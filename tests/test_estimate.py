@@ -55,8 +55,20 @@ def test_in_turn_an_epoch_is_iterations_updates_and_an_evaluation() -> None:
     assert found.run_s(work, 1) == pytest.approx(seconds)
     more = Tally(6, 12, 3, 12 * touched)
     assert found.run_s(more, 6) == pytest.approx(12 * seconds)
-    assert estimate(devices=4).run_s(more, 8) == pytest.approx(3 * seconds)
+    # Of six trials on four devices, two share one.
+    assert estimate(devices=4).run_s(more, 8) == pytest.approx(4 * seconds)
     assert found.run_s(Tally(0, 0, 0, 0), 0) == 0
+
+
+def test_devices_that_share_a_lane_have_their_part_of_its_examples() -> None:
+    """But all of the update, and an iteration's overhead; and they tell each other its gradient."""
+    found = Estimate(ADAM, WORK, Machine("cpu", 2, 1 << 30, shares=4), COSTS, "map")
+    one = model.iteration(LAYERS, WORK.image_shape, 12) * 21
+    one += model.evaluation(LAYERS, WORK.image_shape, 75, 64)
+    one += (model.exchange(PARAMETERS, 4) + model.update(PARAMETERS, ("adam",))) * 21
+    assert found.run_s(Tally(2, 2, 1, 2 * 21 * 7), 2) == pytest.approx(COSTS.seconds(one))
+    assert found.active_bytes < estimate().active_bytes
+    assert found.rows == estimate().rows
 
 
 def test_side_by_side_idle_lanes_cost_as_much_as_busy_ones() -> None:

@@ -15,8 +15,8 @@ def gpu(**stats: int) -> SimpleNamespace:
 
 
 def test_an_accelerator_says_what_memory_it_has() -> None:
-    machine = fingerprint.machine([gpu(bytes_limit=80 << 30)] * 4, batch_devices=2)
-    assert (machine.platform, machine.devices, machine.memory_bytes) == ("gpu", 2, 80 << 30)
+    machine = fingerprint.machine([gpu(bytes_limit=80 << 30)] * 4)
+    assert (machine.platform, machine.devices, machine.memory_bytes) == ("gpu", 4, 80 << 30)
     assert fingerprint.machine([gpu()]).memory_bytes == 8 << 30  # it does not say
 
 

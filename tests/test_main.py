@@ -192,7 +192,7 @@ MISTAKES = {
     "word": ((SWEEP, "word"), "not a flag: 'word'"),
     "flag's value": ((SWEEP, "--strategy=fast"), "auto, map, vmap or vmap:N"),
     "plan": ((SWEEP, "--plan=best"), "cost|fewest|separate"),
-    "no devices for a batch": ((SWEEP, "--batch_devices=0"), "batch_devices=0 is not allowed"),
+    "no devices for a batch": ((SWEEP, "--batch_devices=-1"), "batch_devices=-1 is not allowed"),
     "devices left over": ((SWEEP, "--batch_devices=3"), "does not divide the 8 devices in use"),
     "key": ((SWEEP, "--config.trial.epocs=5"), "did you mean 'config.trial.epochs'"),
     "part": ((SWEEP, "--config.trail.epochs=5"), "did you mean 'config.trial.epochs'"),

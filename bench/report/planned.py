@@ -136,7 +136,9 @@ def totals(plan: Plan, costs: Costs) -> Table:
         if costs.measured
         else f"constants that are assumed, {costs.chip}: not measured on this machine"
     )
+    shared = f", {machine.shares} of them to a trial" if machine.shares > 1 else ""
     rows = (
+        ("devices", units.count(machine.devices * machine.shares) + shared),
         ("programs", f"{units.count(count)} for {units.count(trials)} trials"),
         ("compiling", units.seconds(plan.compile_s) + cores),
         ("training and evaluating", units.seconds(plan.train_s)),

@@ -69,10 +69,13 @@ def test_totals_add_up_and_name_their_source() -> None:
     trials = [trial(kernel=k) for k in (3, 5)]
     found = fused(*trials)
     facts = dict(totals(found, COSTS).rows)
+    assert facts["devices"] == "2"
     assert facts["programs"] == "2 for 2 trials"
     # 1.5 s, three layers of 0.2 s and the logits; two at a time.
     assert facts["compiling"] == "2.3 s, 2 at a time"
     assert "assumed" in facts["expected from"]
+    spread = plan(trials, WORKLOAD, MACHINE.shared(2))
+    assert dict(totals(spread, COSTS).rows)["devices"] == "2, 2 of them to a trial"
     measured = replace(COSTS, chip="EPYC", measured="2025-01-31")
     assert dict(totals(found, measured).rows)["expected from"] == "measured on EPYC, 2025-01-31"
 
