@@ -112,7 +112,7 @@ class Planner:
         """Whether a plan is of this machine and all trials, so that as many devices share a lane as there."""
         asked, here = self.options.batch_devices, old.plan.machine.shares
         known = not resume.unplanned(old, self.sampler.known)
-        return chip == old.machine["chip"] and known and asked in (0, here)
+        return chip == old.machine.get("chip") and known and asked in (0, here)
 
     def _continued(
         self, old: Blueprint, here: Mapping[str, Any], where: Machine, starved: bool
