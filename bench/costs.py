@@ -27,8 +27,8 @@ MOST = 1e30  # of any constant that a file may hold
 PASSES = 3  # of a training iteration: forward, and backward to the inputs and to the weights
 MOST_TAPS = 49  # convolutions of more do not unfold their input, see `bench.ops.conv`
 
-# Numbers read or written in the time in which one number of a gradient is summed over two devices: a CPU's,
-# with all that sharing costs beside it. With it `python -m benchmarks.alone` is told right.
+# Numbers read or written in the time that one number of a gradient takes to be summed over two devices of a
+# CPU, with all else that sharing costs: so that of `python -m benchmarks.alone` the slower way is not chosen.
 EXCHANGED = 64
 # How many moments of a parameter's size each optimizer keeps; the rest keep one.
 STATES = {"sgd": 0, "adam": 2, "adamw": 2}
