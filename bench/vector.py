@@ -1,8 +1,8 @@
 """A tree of arrays as a few of them, and back.
 
 A lane keeps its parameters, and so its optimizer's moments, as one vector of all that is small, and each
-large array by itself. Leaf by leaf, the optimizer was most of what XLA compiled; all in one vector, a step of
-a dense net spent a tenth of its time on copying large kernels out of it and their gradients into one.
+large array by itself. Leaf by leaf, the optimizer was most of what XLA compiled; all in one vector, large
+kernels were copied out of it at each step and their gradients into one.
 """
 
 import math
