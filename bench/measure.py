@@ -23,7 +23,7 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from bench import costs as model
-from bench import fingerprint, host
+from bench import fingerprint, host, measured
 from bench.costs import Amounts, Costs, Workload
 from bench.data.noise import noise
 from bench.device_data import DeviceData
@@ -159,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         # Without the cache of compiled programs: reading one is not compiling it.
         costs = measure(prepare(options.devices, 1, "float32", None))
-        path = model.save(costs, options.cache_dir)
+        path = measured.save(costs, options.cache_dir)
     except (ConvoyError, OSError) as error:
         print(f"convoy: {error}", file=sys.stderr)
         return 2

@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from bench import costs as costing
-from bench import host, plan, resume
+from bench import host, measured, plan, resume
 from bench.blueprint import Blueprint
-from bench.costs import Costs, Machine, Workload
+from bench.costs import Costs, Machine, Workload, default
 from bench.data import Dataset
 from bench.options import Options
 from bench.plan import Plan
@@ -55,8 +54,8 @@ class Planner:
 
     def untouched(self) -> Plan:
         """The plan as far as it can be known without touching a device."""
-        costs = self.options.cache_dir and costing.load(self.options.cache_dir)
-        costs = costs or replace(costing.default("cpu"), devices=host.cores())
+        costs = self.options.cache_dir and measured.load(self.options.cache_dir)
+        costs = costs or replace(default("cpu"), devices=host.cores())
         count = self.options.devices or costs.devices
         machine = Machine(
             costs.platform,
@@ -161,10 +160,10 @@ class Planner:
         """Of this machine: measured before, or now if that is worth it, or assumed."""
         from bench import fingerprint
 
-        assumed = costing.default(machine.platform)
+        assumed = default(machine.platform)
         if self.options.cache_dir is None or self.options.plan != "cost":
             return assumed
-        known = costing.load(self.options.cache_dir, fingerprint.chip(devices))
+        known = measured.load(self.options.cache_dir, fingerprint.chip(devices))
         if known is not None:
             return known
         expected = self.plan(machine, assumed)
@@ -176,5 +175,5 @@ class Planner:
 
         self._say("measuring what programs cost on this machine, once")
         costs = measure(devices)
-        costing.save(costs, self.options.cache_dir)
+        measured.save(costs, self.options.cache_dir)
         return costs

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.costs import file_name
+from bench.measured import file_name
 
 SCHEMA = 2
 

@@ -97,7 +97,7 @@ def test_the_command_prints_every_constant_and_keeps_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path
 ) -> None:
     from bench import devices
-    from bench.costs import load
+    from bench.measured import load
 
     measured = replace(TRUE, chip="EPYC, 2 devices", measured="2025-01-31")
     monkeypatch.setattr(devices, "prepare", lambda *_: [])

@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from bench import artifacts, costs, tuned
+from bench import artifacts, costs, measured, tuned
 from bench.best import Trained
 from bench.comparison import ratios
 from bench.comparison.figures import figures
@@ -87,7 +87,7 @@ def _compared(place: Path) -> Any:
 
 CHIP = "Example chip"
 _COSTS = {
-    "schema": costs.SCHEMA,
+    "schema": measured.SCHEMA,
     "jax": metadata.version("jax"),
     "costs": vars(costs.default("cpu")),
 }
@@ -152,10 +152,12 @@ TARGETS = (
         for kind in ("sweep", "benchmark")
     ),
     Target("best.npz", _file("best.npz", tables.best), Trained.read),
-    Target("costs", _cache(partial(_json, _COSTS), f"costs/{costs.file_name(CHIP)}"), costs.load),
+    Target(
+        "costs", _cache(partial(_json, _COSTS), f"costs/{measured.file_name(CHIP)}"), measured.load
+    ),
     Target(
         "lowerings",
-        _cache(partial(_json, _TIMES), f"lowerings/{costs.file_name(CHIP)}"),
+        _cache(partial(_json, _TIMES), f"lowerings/{measured.file_name(CHIP)}"),
         lambda place: tuned.Memory(place, CHIP, {}).numbers("k"),
     ),
 )
