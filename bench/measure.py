@@ -10,8 +10,9 @@ assumed elsewhere, which keeps every constant positive and none absurd.
 import argparse
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental.compilation_cache.compilation_cache import reset_cache
 from scipy.optimize import least_squares
 
 from bench import costs as model
@@ -84,13 +86,26 @@ def measure(devices: Sequence[jax.Device]) -> Costs:
         steps = probe_steps(expected_s, -(-EXAMPLES // probe.microbatch))
         programs.append(program_of(replace(probe, steps=steps), trials[0], data))
     # As in a sweep: compiled side by side, run one after another.
-    with ThreadPoolExecutor(host.cores()) as threads:
+    with _compiled_anew(), ThreadPoolExecutor(host.cores()) as threads:
         list(threads.map(Program.compile, programs))
     probes = [_compiling(program) for program in programs]
     for program in programs:
         program.fill()
     probes += _running(programs)
     return replace(fitted(probes, assumed), measured=datetime.now(UTC).date().isoformat())
+
+
+@contextmanager
+def _compiled_anew() -> Iterator[None]:
+    """Without JAX's cache of compiled programs: reading one is not compiling it."""
+    enabled = getattr(jax.config, "jax_enable_compilation_cache", True)
+    jax.config.update("jax_enable_compilation_cache", False)
+    reset_cache()  # JAX asks once for all whether there is one
+    try:
+        yield
+    finally:
+        jax.config.update("jax_enable_compilation_cache", enabled)
+        reset_cache()
 
 
 def _compiling(program: Program) -> Probe:
@@ -157,7 +172,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--devices", type=int, default=0, help="how many to use, 0 for all")
     options = parser.parse_args(arguments)
     try:
-        # Without the cache of compiled programs: reading one is not compiling it.
         costs = measure(prepare(options.devices, 1, "float32", None))
         path = measured.save(costs, options.cache_dir)
     except (ConvoyError, OSError) as error:

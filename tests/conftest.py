@@ -12,9 +12,20 @@ jax.config.update("jax_enable_x64", True)
 jax.devices()  # from here on nothing changes their number
 
 
+@pytest.fixture(scope="session", autouse=True)
+def compiled(tmp_path_factory):
+    """The folder of compiled programs that all tests and processes share: many compile the same ones."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "compiled"
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    return str(folder)
+
+
 @pytest.fixture(autouse=True)
-def precision():
-    """A command that ran in this process may have left JAX in float32."""
+def as_before(compiled):
+    """A command that ran in this process may have left JAX in float32, and with another cache."""
+    jax.config.update("jax_compilation_cache_dir", compiled)
     yield
     jax.config.update("jax_enable_x64", True)
 

@@ -4,7 +4,6 @@ import csv
 import io
 from pathlib import Path
 
-import jax
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -20,14 +19,12 @@ from bench.stop import Stop
 SPACE = {"learning_rate": (1e-3, 1e-2, 1e300), "optimizer": ("adam", "sgd"), "kernel": (1, 3)}
 
 
-CACHE: list[Path] = []  # of compiled programs: the same few, over and over
+CACHE: list[Path] = []  # what is measured of programs: the same few, over and over
 
 
 @pytest.fixture(scope="module", autouse=True)
 def cache(tmp_path_factory):
     CACHE[:] = [tmp_path_factory.mktemp("cache")]
-    yield
-    jax.config.update("jax_compilation_cache_dir", None)
 
 
 def settings(space=None, axes=(), **changes):

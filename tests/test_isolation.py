@@ -94,7 +94,6 @@ def test_the_lanes_that_worked_are_remembered(tmp_path, monkeypatch):
     assert "goes on with 2 lanes" in said
     _, said = sweep(tmp_path / "second", lanes=0, cache_dir=tmp_path / "cache")
     assert "out of memory" not in said
-    jax.config.update("jax_compilation_cache_dir", None)
 
 
 def test_what_does_not_fit_with_one_lane_fails_and_the_rest_goes_on(tmp_path, monkeypatch):

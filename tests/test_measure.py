@@ -1,8 +1,10 @@
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 from bench import measure
 from bench.costs import Amounts, Costs, default
@@ -70,6 +72,24 @@ def test_one_wrong_time_moves_the_times_of_the_others_little(wrong: int, factor:
 def test_constants_of_zero_stay_so() -> None:
     found = fitted(probes(), replace(ASSUMED, layer_s=0.0))
     assert found.layer_s == 0
+
+
+def test_probes_are_neither_read_from_the_cache_of_programs_nor_left_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(measure, "PROBES", (({"features": 2, "filter_repeats": 1, "units": 3},),))
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path))
+    reset_cache()
+    function = jax.jit(lambda x: x * 3)
+    function.lower(1.0).compile()
+    before = sorted(tmp_path.iterdir())
+    assert before
+    measure.measure(jax.devices()[:1])
+    written = [path.name for path in set(tmp_path.iterdir()) - set(before)]
+    assert not [name for name in written if "train" in name], written
+    function.lower(np.ones(3)).compile()
+    assert len(list(tmp_path.iterdir())) > len(before) + len(written)  # it is in use again
+    reset_cache()
 
 
 @pytest.mark.slow
