@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from rich.console import Console
@@ -120,6 +121,15 @@ FAST = [("traffic", "regularise"), ("mnist_filters", "regular,rates"), ("fashion
 SLOW = [pytest.param(*each, marks=pytest.mark.slow) for each in EVERY if each not in FAST]
 
 
+@pytest.fixture
+def compiled_in_haste():
+    """Two steps take less time than making them fast."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.mark.usefixtures("compiled_in_haste")
 @pytest.mark.parametrize(("file", "argument"), [*FAST, *SLOW])
 def test_it_trains(root, tmp_path, file, argument):
     run = run_of(small(file, argument), root, tmp_path, devices=1)
