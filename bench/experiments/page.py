@@ -13,6 +13,7 @@ from bench.experiments.runs import Run
 from bench.layers import ShapeError
 from bench.report import stats, units
 from bench.report.charts import Spec, svg
+from bench.report.conditions import machines
 from bench.report.diagnosis import RULE, diagnosis
 from bench.report.leaderboard import leaderboard
 from bench.report.table import Column, Table, to_markdown
@@ -135,7 +136,7 @@ def _trained(own: Iterable[Run]) -> Table:
             units.seconds(stats.totals(run.results).whole_s),
             units.seconds(stats.totals(run.results).train_s),
             units.count(run.test_examples),
-            _machine(run),
+            ", then ".join(machines(run.results)),
         )
         for run in own
     )
@@ -151,15 +152,6 @@ def _diagnoses(run: Run) -> str:
     classes = stats.newest_run(run.results)["data"]["classes"]
     counts = Counter(diagnosis(record, classes) for record in run.results.trials.values())
     return ", ".join(f"{units.count(n)} {kind}" for kind, n in sorted(counts.items()))
-
-
-def _machine(run: Run) -> str:
-    event = stats.newest_run(run.results)
-    hardware, software = event["hardware"], event["software"]
-    return (
-        f"{hardware['devices']} × {hardware['device_kind']}, {hardware['cpu']}; "
-        f"JAX {software['jax']}"
-    )
 
 
 def _run(run: Run) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Under what conditions a sweep ran, and how its timings were taken."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bench.record import Results
@@ -26,6 +26,7 @@ def conditions(results: Results) -> Table:
         ("started", _known(run.get("time"))),
         ("command", _command(run.get("command"))),
         *hardware(run.get("hardware", {})),
+        *_earlier(results),
         ("measured peaks", _peaks(results.peaks)),
         *software(run.get("software", {})),
         *_data(run.get("data", {})),
@@ -47,6 +48,26 @@ def hardware(hardware: dict[str, Any]) -> tuple[tuple[str, str], ...]:
         ("CPU", f"{_known(hardware.get('cpu'))}; cores: {cores}; memory: {memory}"),
         ("devices", f"{units.count(hardware.get('devices'))} × {kind} (platform: {platform})"),
     )
+
+
+def machines(results: Results) -> tuple[str, ...]:
+    """What a sweep ran on, in the order of its starts, each once: devices, processor, JAX."""
+    return tuple(dict.fromkeys(map(_machine, results.runs)))
+
+
+def _machine(run: Mapping[str, Any]) -> str:
+    hardware, software = run.get("hardware", {}), run.get("software", {})
+    kind, cpu = (_known(hardware.get(name)) for name in ("device_kind", "cpu"))
+    return (
+        f"{units.count(hardware.get('devices'))} × {kind}, {cpu}; JAX {_known(software.get('jax'))}"
+    )
+
+
+def _earlier(results: Results) -> Iterator[tuple[str, str]]:
+    now = _machine(stats.newest_run(results))
+    others = [machine for machine in machines(results) if machine != now]
+    if others:
+        yield "earlier on", f"{', then '.join(others)}. Times and rates are of all together."
 
 
 def _peaks(peaks: Mapping[str, Any] | None) -> str:

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from bench.record import Results
 from bench.report import final
-from bench.report.conditions import conditions
+from bench.report.conditions import conditions, machines
 from bench.report.leaderboard import best_sentence, failed, incomplete, leaderboard, varying
 from bench.report.markdown import report
 from bench.report.table import Column, Table, to_markdown, to_rich
@@ -101,6 +101,19 @@ def test_conditions(read: Read) -> None:
     assert facts["versions"] == "Python 3.11.9, JAX 0.10.2, Flax 0.12.0, Optax 0.2.6"
     assert facts["data licence"] == "CC BY 4.0"
     assert "warm-up" in facts["how timed"]
+
+
+def test_conditions_name_every_machine_that_it_ran_on(read: Read) -> None:
+    assert "earlier on" not in dict(conditions(read([RUN, RUN])).rows)
+    other = {**RUN, "hardware": {**RUN["hardware"], "cpu": "Another CPU"}}
+    newer = {**RUN, "software": {**RUN["software"], "jax": "0.11.0"}}
+    results = read([RUN, other, RUN, newer])
+    assert dict(conditions(results).rows)["earlier on"] == (
+        "2 × cpu, Example CPU @ 2.70GHz; JAX 0.10.2, then 2 × cpu, Another CPU; JAX 0.10.2. "
+        "Times and rates are of all together."
+    )
+    assert len(machines(results)) == 3
+    assert machines(Results()) == ()
 
 
 def test_incomplete_trials_have_a_reason(read: Read, events: list[Event]) -> None:
